@@ -42,7 +42,7 @@ ROCFORGE_API const char *rocforge_version(void);
  * touches no device. A plugin that does not load is no error: rocforge_plugin() lists it with its reason.
  * RF_NOT_FOUND: `config` cannot be read; RF_INVALID: a configuration file is wrong ("rocforge.toml:7:3: ..."). */
 ROCFORGE_API rf_code rocforge_open(const char *config_or_null, const rocforge_hooks *hooks_or_null, rocforge_context **, rf_error *);
-/* Plans keep what they need alive; choices and strings of the context die here. Not beside another call for this context. NULL is fine. */
+/* Plans and choices keep what they need alive. Not beside another call for this context. NULL is fine. */
 ROCFORGE_API void rocforge_close(rocforge_context *);
 
 /* Loads one more plugin file (trust and ELF checks apply, its folder's place in the search order does not). */

@@ -1,0 +1,148 @@
+#include "discovery.hpp"
+
+#include "text.hpp"
+#include "trust.hpp"
+
+#include <rocforge/rocforge.h>
+
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <sys/auxv.h>
+
+#include <algorithm>
+#include <cstdlib>
+
+namespace rocforge {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::optional<std::string> variable(const char* name) {
+    const char* value = secure_getenv(name);
+    if (!value) return std::nullopt;
+    return value;
+}
+
+// $XDG_x, else ~/rest, else nothing. The XDG specification: a relative path there is invalid.
+std::optional<fs::path> user_folder(const std::optional<std::string>& xdg, const std::optional<std::string>& home, const char* rest) {
+    if (xdg && xdg->starts_with('/')) return fs::path(*xdg);
+    if (home && home->starts_with('/')) return fs::path(*home) / rest;
+    return std::nullopt;
+}
+
+struct Place {
+    std::string path;
+    std::string origin;
+};
+
+void add_list(std::vector<Place>& places, const std::string& list, const char* variable_name) {
+    for (const std::string& entry : split(list, ':')) places.push_back({entry, variable_name});
+}
+
+std::vector<Place> places(const Config& config, const Environment& env, const Installation& installation) {
+    std::vector<Place> out;
+    if (env.plugin_path) {
+        add_list(out, *env.plugin_path, "ROCFORGE_PLUGIN_PATH");
+        return out;
+    }
+    if (env.add_plugin_path) add_list(out, *env.add_plugin_path, "ROCFORGE_ADD_PLUGIN_PATH");
+    for (const std::string& folder : config.add_paths.value) out.push_back({folder, "plugins.add_paths, " + config.add_paths.origin});
+    if (config.paths) {
+        for (const std::string& folder : config.paths->value) out.push_back({folder, "plugins.paths, " + config.paths->origin});
+        return out;
+    }
+    if (const auto data = user_folder(env.xdg_data_home, env.home, ".local/share"))
+        out.push_back({(*data / "rocforge/plugins").string(), "the user's drop-in directory"});
+    out.push_back({installation.plugins.string(), "installed with the library"});
+    return out;
+}
+
+Folder judge(const Place& place) {
+    Folder folder{place.path, place.origin, "", false};
+    std::error_code error;
+    if (place.path.empty())
+        folder.refused = "an empty entry means the working directory, which is never searched";
+    else if (!place.path.starts_with('/'))
+        folder.refused = "a relative entry depends on the working directory; use an absolute path";
+    else if (!fs::exists(place.path, error))
+        folder.missing = true;
+    else if (!fs::is_directory(place.path, error))
+        folder.refused = "is no directory";
+    else
+        folder.refused = distrust(place.path);
+    return folder;
+}
+
+// The glob of plugins.disable that names this file, as text for people.
+std::string disabled_by(const Config& config, const std::string& file_name) {
+    for (const std::string& pattern : config.disable.value)
+        if (glob_match(pattern, file_name)) return fmt::format("plugins.disable = \"{}\", {}", pattern, config.disable.origin);
+    return "";
+}
+
+void list_plugins(Folder& folder, const Config& config, std::vector<Found>& out) {
+    std::error_code error;
+    std::vector<fs::path> names;
+    for (fs::directory_iterator it(folder.path, error), end; !error && it != end; it.increment(error)) {
+        const std::string name = it->path().filename().string();
+        if (name.starts_with("rocforge-") && name.ends_with(".so")) names.push_back(it->path());
+    }
+    if (error) folder.refused = error.message();
+    std::sort(names.begin(), names.end());
+    for (const fs::path& path : names) out.push_back({path, folder.origin, disabled_by(config, path.filename().string())});
+}
+
+}  // namespace
+
+Environment Environment::read() {
+    Environment env;
+    env.config = variable("ROCFORGE_CONFIG");
+    env.log = variable("ROCFORGE_LOG");
+    env.backend = variable("ROCFORGE_BACKEND");
+    env.plugin_path = variable("ROCFORGE_PLUGIN_PATH");
+    env.add_plugin_path = variable("ROCFORGE_ADD_PLUGIN_PATH");
+    env.xdg_config_home = variable("XDG_CONFIG_HOME");
+    env.xdg_data_home = variable("XDG_DATA_HOME");
+    env.home = variable("HOME");
+    env.secure = getauxval(AT_SECURE) != 0;
+    for (auto* text : {&env.config, &env.backend, &env.add_plugin_path, &env.plugin_path})
+        if (*text && (*text)->empty()) text->reset();  // set to nothing is unset, as usual for paths
+    return env;
+}
+
+Installation Installation::find() {
+    Dl_info info{};
+    fs::path library = "/usr/lib/librocforge.so";
+    if (dladdr(reinterpret_cast<const void*>(&rocforge_version), &info) && info.dli_fname) {
+        std::error_code error;
+        const fs::path real = fs::canonical(info.dli_fname, error);
+        if (!error) library = real;
+    }
+    const fs::path folder = library.parent_path();
+    return {folder / "rocforge/plugins", (folder / ROCFORGE_DATA_FROM_LIB / "rocforge/defaults.toml").lexically_normal()};
+}
+
+ConfigFiles config_files(const Environment& env, const Installation& installation, const char* named) {
+    ConfigFiles files{installation.defaults, {"/etc/rocforge/rocforge.toml"}, std::nullopt};
+    if (!env.secure)
+        if (const auto folder = user_folder(env.xdg_config_home, env.home, ".config")) files.optional.push_back(*folder / "rocforge/rocforge.toml");
+    if (named)
+        files.required = named;
+    else if (env.config)
+        files.required = *env.config;
+    return files;
+}
+
+Discovered discover(const Config& config, const Environment& env, const Installation& installation) {
+    Discovered out;
+    for (const Place& place : places(config, env, installation)) {
+        Folder folder = judge(place);
+        const bool twice = std::any_of(out.folders.begin(), out.folders.end(), [&](const Folder& f) { return f.path == folder.path; });
+        if (twice) continue;
+        if (folder.refused.empty() && !folder.missing) list_plugins(folder, config, out.files);
+        out.folders.push_back(std::move(folder));
+    }
+    return out;
+}
+
+}  // namespace rocforge

@@ -1,0 +1,533 @@
+#include "runtime.hpp"
+
+#include "loader.hpp"
+#include "problem.hpp"
+#include "text.hpp"
+
+#include <rocforge/plugin.hpp>
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+namespace rocforge {
+namespace {
+
+std::string reasons_text(const Verdict& verdict) {
+    std::vector<std::string> parts;
+    for (const Reason& r : verdict.reasons)
+        parts.push_back(fmt::format("{} is {}, wanted {}{}", r.field, r.have, r.need, r.hint.empty() ? "" : " (" + r.hint + ")"));
+    return fmt::format("{}: {}", verdict.backend->name(), fmt::join(parts, "; "));
+}
+
+Facts facts_of(const rf_device& device, const rf_problem& p) {
+    return {.device = kind_name(device.kind),
+            .arch = device.arch ? device.arch : "",
+            .dtype = dtype_name(p.q.dtype),
+            .batch = p.batch,
+            .head_q = p.q.shape[1],
+            .head_kv = p.k.shape[1],
+            .head_dim = p.q.shape[3],
+            .dim_v = p.v.shape[3],
+            .seq_q = p.max_seq_q,
+            .seq_kv = p.max_seq_kv,
+            .causal = (p.features & RF_F_CAUSAL) != 0,
+            .paged = (p.features & RF_F_PAGED_KV) != 0,
+            .ragged = (p.features & (RF_F_RAGGED_Q | RF_F_RAGGED_KV)) != 0};
+}
+
+// Takes a backend's refusals; called back through the C ABI, so that nothing may be thrown.
+void take_reason(void* self, const rf_reason* reason) {
+    const auto text = [](const char* s) { return std::string(s ? s : ""); };
+    guarded(nullptr, [&] {
+        auto& reasons = *static_cast<std::vector<Reason>*>(self);
+        if (reason && RF_HAS(reason, hint))
+            reasons.push_back({reason->code, text(reason->field), text(reason->have), text(reason->need), text(reason->hint)});
+        return rf_code{RF_OK};
+    });
+}
+
+bool has_elements(const rf_tensor& t) { return t.shape[0] && t.shape[1] && t.shape[2] && t.shape[3]; }
+
+// Which pointers of rf_args a plan of this problem reads, and how they must be aligned.
+class Pointers {
+public:
+    Pointers(rocforge_plan_t& plan, const rf_problem& p) : plan_(plan) {
+        tensor(offsetof(rf_args, q), p.q, "q");
+        tensor(offsetof(rf_args, out), p.out, "out");
+        if (has_elements(p.k)) tensor(offsetof(rf_args, k), p.k, "k");
+        if (has_elements(p.v)) tensor(offsetof(rf_args, v), p.v, "v");
+        if (p.features & RF_F_LSE) tensor(offsetof(rf_args, lse), p.lse, "lse");
+        if ((p.features & (RF_F_MASK_BOOL | RF_F_MASK_ADD)) && has_elements(p.mask)) tensor(offsetof(rf_args, mask), p.mask, "mask");
+        const auto index_align = static_cast<std::uint32_t>(element_bytes(p.index_dtype));
+        if (p.features & RF_F_ALIBI) add(offsetof(rf_args, alibi_slopes), sizeof(float), "alibi_slopes");
+        if (p.features & RF_F_SINK) add(offsetof(rf_args, sink), sizeof(float), "sink");
+        if (p.features & RF_F_KV_LENGTHS) add(offsetof(rf_args, kv_lengths), index_align, "kv_lengths");
+        if (p.features & RF_F_RAGGED_Q) add(offsetof(rf_args, cu_seqlens_q), index_align, "cu_seqlens_q");
+        if (p.features & RF_F_RAGGED_KV) add(offsetof(rf_args, cu_seqlens_kv), index_align, "cu_seqlens_kv");
+        if ((p.features & RF_F_PAGED_KV) && p.max_seq_kv > 0) add(offsetof(rf_args, block_table), index_align, "block_table");
+        if (p.features & RF_F_KV_SCALES) {
+            if (has_elements(p.k_scale)) tensor(offsetof(rf_args, k_scale), p.k_scale, "k_scale");
+            if (has_elements(p.v_scale)) tensor(offsetof(rf_args, v_scale), p.v_scale, "v_scale");
+        }
+    }
+
+private:
+    void tensor(std::size_t offset, const rf_tensor& t, const char* name) {
+        add(offset, std::max<std::uint32_t>({1u, t.align, static_cast<std::uint32_t>(element_bytes(t.dtype))}), name);
+    }
+    void add(std::size_t offset, std::uint32_t align, const char* name) {
+        plan_.pointers[plan_.pointer_count++] = {static_cast<std::uint32_t>(offset), align, name};
+    }
+    rocforge_plan_t& plan_;
+};
+
+const void* pointer_at(const rf_args& args, std::uint32_t offset) {
+    const void* value = nullptr;
+    std::memcpy(&value, reinterpret_cast<const char*>(&args) + offset, sizeof value);
+    return value;
+}
+
+bool aligned(const void* pointer, std::uint64_t align) { return (reinterpret_cast<std::uintptr_t>(pointer) & (align - 1)) == 0; }
+
+// The first argument that the plan cannot take, as text; cold.
+std::string wrong_argument(const rocforge_plan_t& plan, const rf_args& args) {
+    if (args.struct_size < sizeof(rf_args)) return fmt::format("args.struct_size is {}, wanted {}", args.struct_size, sizeof(rf_args));
+    if (args.reserved) return fmt::format("args.reserved is {}, wanted 0", args.reserved);
+    for (std::uint32_t i = 0; i < plan.pointer_count; ++i) {
+        const auto& [offset, align, name] = plan.pointers[i];
+        const void* pointer = pointer_at(args, offset);
+        if (!pointer) return fmt::format("args.{} is NULL", name);
+        if (!aligned(pointer, align)) return fmt::format("args.{} is {}, not aligned to the {} bytes that the plan promises", name, pointer, align);
+    }
+    if (plan.info.workspace_bytes && (!args.workspace || args.workspace_bytes < plan.info.workspace_bytes || !aligned(args.workspace, 256)))
+        return fmt::format("args.workspace is {} of {} bytes, wanted {} bytes aligned to 256", args.workspace, args.workspace_bytes,
+                           plan.info.workspace_bytes);
+    if (plan.info.zeroed_bytes && !args.zeroed) return fmt::format("args.zeroed is NULL, wanted {} bytes", plan.info.zeroed_bytes);
+    return "";
+}
+
+bool acceptable(const rocforge_plan_t& plan, const rf_args& args) noexcept {
+    if (args.struct_size < sizeof(rf_args) || args.reserved) return false;
+    for (std::uint32_t i = 0; i < plan.pointer_count; ++i) {
+        const void* pointer = pointer_at(args, plan.pointers[i].offset);
+        if (!pointer || !aligned(pointer, plan.pointers[i].align)) return false;
+    }
+    if (plan.info.workspace_bytes && (!args.workspace || args.workspace_bytes < plan.info.workspace_bytes || !aligned(args.workspace, 256)))
+        return false;
+    return !plan.info.zeroed_bytes || args.zeroed;
+}
+
+// 1 element (0), 16 or 256: finer steps would make a plan per address.
+std::uint32_t coarse_align(const void* pointer) { return aligned(pointer, 256) ? 256 : aligned(pointer, 16) ? 16 : 0; }
+
+// The problem as the one-call form keys it: with the pointers' own alignment.
+rf_problem with_alignment_of(const rf_problem& from_caller, const rf_args& args) {
+    rf_problem p = from_caller;
+    for (auto [tensor, pointer] : {std::pair{&p.q, args.q},
+                                   {&p.k, args.k},
+                                   {&p.v, args.v},
+                                   {&p.out, static_cast<const void*>(args.out)},
+                                   {&p.lse, static_cast<const void*>(args.lse)},
+                                   {&p.mask, args.mask},
+                                   {&p.k_scale, args.k_scale},
+                                   {&p.v_scale, args.v_scale}})
+        tensor->align = coarse_align(pointer);
+    return p;
+}
+
+}  // namespace
+
+// ---- Opening ---------------------------------------------------------------------------------------------------------------------------
+
+Runtime::Runtime(Config config, Environment env, const rocforge_hooks& hooks)
+    : config_(std::move(config)),
+      env_(std::move(env)),
+      log_(env_.log ? env_.log->c_str() : nullptr, hooks),
+      threads_(hooks),
+      workspaces_(hooks),
+      registry_(config_, log_, threads_) {}
+
+Result<std::shared_ptr<Runtime>> Runtime::open(const char* config_file, const rocforge_hooks& hooks) {
+    Environment env = Environment::read();
+    const Installation installation = Installation::find();
+    Result<Config> config = read_config(config_files(env, installation, config_file));
+    if (!config) return config.error();
+    std::shared_ptr<Runtime> runtime(new Runtime(std::move(*config), std::move(env), hooks));
+    if (Result<bool> loaded = runtime->load_all(installation); !loaded) return loaded.error();
+    return runtime;
+}
+
+Result<bool> Runtime::load_all(const Installation& installation) {
+    Discovered discovered = discover(config_, env_, installation);
+    folders_ = std::move(discovered.folders);
+    for (const Found& found : discovered.files) {
+        const Plugin& plugin = registry_.plugin(load_plugin(registry_, config_, found));
+        if (plugin.status == ROCFORGE_REFUSED) log_.write(RF_LOG_INFO, fmt::format("{} {}", plugin.path, plugin.reason));
+    }
+    for (const Backend& backend : registry_.backends())
+        if (std::string wrong = wrong_option(config_, backend.api()); !wrong.empty()) return Error{RF_INVALID, std::move(wrong)};
+    settings_ = config_.settings();
+    for (const auto& [name, value] : {std::pair{"ROCFORGE_BACKEND", env_.backend},
+                                      {"ROCFORGE_PLUGIN_PATH", env_.plugin_path},
+                                      {"ROCFORGE_ADD_PLUGIN_PATH", env_.add_plugin_path},
+                                      {"ROCFORGE_LOG", env_.log}})
+        if (value) settings_.push_back({name, *value, "environment"});
+    registry_changed();
+    warn_of_leftovers();
+    return true;
+}
+
+// What was configured for somebody who is not there.
+void Runtime::warn_of_leftovers() {
+    const std::vector<std::string> names = registry_.names();
+    const auto there = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
+    if (config_.order.origin.rfind(Installation::find().defaults.string(), 0) != 0)  // the shipped order names backends that may not be installed
+        for (const std::string& name : config_.order.value)
+            if (name != "*" && !there(name))
+                warnings_.push_back(fmt::format("select.order ({}): {}", config_.order.origin, registry_.missing(name).message));
+    for (const auto& [name, keys] : config_.options)
+        if (!there(name) && !keys.empty())
+            warnings_.push_back(fmt::format("[backend.{}] ({}): {}", name, keys.begin()->second.origin, registry_.missing(name).message));
+    for (const Rule& rule : config_.rules.value)
+        if (!there(rule.use)) warnings_.push_back(fmt::format("select.rule ({}): {}", rule.origin, registry_.missing(rule.use).message));
+    for (const std::string& warning : warnings_) log_.write(RF_LOG_INFO, warning);
+}
+
+void Runtime::registry_changed() {
+    candidates_.clear();
+    for (const Backend& backend : registry_.backends()) candidates_.push_back({backend.name(), backend.kind(), backend.approximate()});
+    cache_.clear();
+}
+
+Result<bool> Runtime::load(const char* file) {
+    const std::filesystem::path path = std::filesystem::absolute(file);
+    const std::unique_lock lock(guard_);
+    const Plugin& plugin = registry_.plugin(load_plugin(registry_, config_, {path, "rocforge_load", ""}));
+    registry_changed();
+    if (plugin.status != ROCFORGE_LOADED) return Error{RF_INCOMPATIBLE, fmt::format("{} {}", plugin.path, plugin.reason)};
+    return true;
+}
+
+Result<bool> Runtime::register_backend(const rf_backend_api* api) {
+    const std::unique_lock lock(guard_);
+    Result<bool> added = rocforge::register_backend(registry_, api);
+    registry_changed();
+    return added;
+}
+
+Result<bool> Runtime::set_default(const char* backend) {
+    const std::unique_lock lock(guard_);
+    if (backend && !registry_.find(backend, 0)) return registry_.missing(backend);
+    if (backend)
+        default_backend_ = backend;
+    else
+        default_backend_.reset();
+    cache_.clear();
+    return true;
+}
+
+std::vector<Ranked> Runtime::ranking() const { return spell_out(config_.order.value, candidates_, 0); }
+
+// ---- Asking ------------------------------------------------------------------------------------------------------------------------------
+
+Policy Runtime::policy(const rf_device& device, const rf_problem& problem, const char* backend) const {
+    Policy policy{named_choices(config_, facts_of(device, problem), backend ? backend : "", env_.backend.value_or("")), config_.order.value,
+                  config_.order.origin, config_.fallback.value};
+    if (default_backend_) {  // in place of what the files call the default
+        std::erase_if(policy.named, [](const Named& named) { return named.source.starts_with("select.default"); });
+        policy.named.push_back({*default_backend_, "rocforge_set_default"});
+    }
+    return policy;
+}
+
+bool Runtime::supports(Backend& backend, const rf_device& device, const rf_problem& problem) {
+    if (backend.kind() != device.kind || (problem.features & ~backend.api().features)) return false;
+    const Result<rf_device> own = backend.device_like(device);
+    return own && backend.api().supports(*backend.instance(), &*own, &problem, nullptr) == RF_OK;
+}
+
+Verdict Runtime::examine(Backend& backend, const rf_device& device, const rf_problem& problem) {
+    Verdict verdict;
+    verdict.backend = &backend;
+    const auto refuse = [&](std::int32_t code, std::string field, std::string have, std::string need, std::string hint) {
+        verdict.reasons.push_back({code, std::move(field), std::move(have), std::move(need), std::move(hint)});
+    };
+    if (backend.kind() != device.kind) {
+        refuse(RF_R_DEVICE_KIND, "device", kind_name(device.kind), kind_name(backend.kind()), fmt::format("--device {}", kind_name(backend.kind())));
+        return verdict;
+    }
+    for (const std::string& name : feature_names(problem.features & ~backend.api().features))
+        refuse(RF_R_FEATURE, "features", name, "a feature that this backend implements", "");
+    verdict.partial = !verdict.reasons.empty();
+    const Result<rf_device> own = backend.device_like(device);
+    if (!own) {
+        const bool unknown_arch = own.error().code == RF_NOT_FOUND;
+        refuse(unknown_arch ? RF_R_ARCH : RF_R_DRIVER, "device", own.error().message, unknown_arch ? "an arch that it knows" : "a device that works",
+               "");
+    }
+    if (!verdict.reasons.empty()) return verdict;
+    const rf_sink sink{sizeof(rf_sink), 0, &verdict.reasons, take_reason};
+    const rf_code code = backend.api().supports(*backend.instance(), &*own, &problem, &sink);
+    verdict.supported = code == RF_OK && verdict.reasons.empty();
+    if (!verdict.supported && verdict.reasons.empty())
+        refuse(RF_R_FAULT, "supports", rocforge_code_name(code), "RF_OK, or RF_UNSUPPORTED with a reason", "report this to the backend's vendor");
+    return verdict;
+}
+
+Error Runtime::missing(const Decision& decision) const {
+    Error error = registry_.missing(decision.named->backend);
+    error.message += fmt::format(" (asked for by {})", decision.named->source);
+    return error;
+}
+
+Error Runtime::refused(const Decision& decision, const rf_device& device, const std::vector<Verdict>& verdicts) const {
+    std::vector<std::string> parts;
+    for (const Verdict& verdict : verdicts) {
+        const bool asked = decision.named ? verdict.backend->name() == decision.named->backend : true;
+        if (asked && !verdict.supported) parts.push_back(reasons_text(verdict));
+    }
+    if (parts.empty())
+        return {RF_UNSUPPORTED, fmt::format("no backend is registered for {} that may be chosen without its name", kind_name(device.kind))};
+    if (!decision.named)
+        return {RF_UNSUPPORTED, fmt::format("no backend runs this problem on {}. {}", kind_name(device.kind), fmt::join(parts, ". "))};
+    return {RF_UNSUPPORTED, fmt::format("'{}' (asked for by {}) refuses and select.fallback is \"error\". {}", decision.named->backend,
+                                        decision.named->source, fmt::join(parts, ". "))};
+}
+
+void Runtime::tell_fallback(const std::string& chosen, const std::string& why) const {
+    log_.write(config_.fallback.value == Fallback::warn ? RF_LOG_WARN : RF_LOG_INFO, fmt::format("fell back to {}: {}", chosen, why));
+}
+
+Result<rf_code> Runtime::select(const rf_device& device, const rf_problem& from_caller, const char* backend, rocforge_choice& out) {
+    Result<rf_problem> problem = complete_problem(from_caller);
+    if (!problem) return problem.error();
+    const std::shared_lock lock(guard_);
+    for (Backend& each : registry_.backends()) out.verdicts.push_back(examine(each, device, *problem));
+    for (const Ranked& ranked : ranking()) out.verdicts[ranked.candidate].dropped_in = ranked.dropped_in;
+    const Policy policy_now = policy(device, *problem, backend);
+    const Decision decision = choose(candidates_, device.kind, policy_now, [&](std::size_t i) { return out.verdicts[i].supported; });
+    if (decision.code == RF_NOT_FOUND) return missing(decision);
+    out.runtime = shared_from_this();
+    out.problem = *problem;
+    out.device_kind = device.kind;
+    out.why = decision.why;
+    out.fell_back = decision.fell_back;
+    if (decision.code != RF_OK) {
+        out.why = refused(decision, device, out.verdicts).message;
+        return rf_code{RF_UNSUPPORTED};
+    }
+    out.winner = &registry_.backends()[decision.winner];
+    out.device = *out.winner->device_like(device);
+    if (out.fell_back) tell_fallback(out.winner->name(), out.why);
+    return rf_code{RF_OK};
+}
+
+Result<rf_kv_layout> Runtime::kv_layout(const rf_device& device, const rf_problem& from_caller, std::uint32_t index) {
+    rocforge_choice choice;
+    const Result<rf_code> code = select(device, from_caller, nullptr, choice);
+    if (!code) return code.error();
+    if (*code != RF_OK) return Error{*code, choice.why};
+    rf_kv_layout layout{};
+    layout.struct_size = sizeof layout;
+    const rf_code found = choice.winner->api().kv_layout(*choice.winner->instance(), &choice.device, &choice.problem, index, &layout);
+    if (found != RF_OK) return Error{found, fmt::format("{}: no KV layout of index {}", choice.winner->name(), index)};
+    return layout;
+}
+
+// ---- Devices -----------------------------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// "rocm:1" or "rocm" to a kind and an ordinal; kind 0 for anything else.
+rf_device parse_device(std::string_view name) {
+    rf_device device{};
+    device.struct_size = sizeof device;
+    const std::size_t colon = name.find(':');
+    device.kind = kind_by_name(name.substr(0, colon));
+    if (!device.kind || colon == std::string_view::npos) return device;
+    const std::string_view digits = name.substr(colon + 1);
+    const bool number = !digits.empty() && digits.size() <= 4 && digits.find_first_not_of("0123456789") == std::string_view::npos;
+    if (number)
+        device.ordinal = std::stoi(std::string(digits));
+    else
+        device.kind = 0;
+    return device;
+}
+
+}  // namespace
+
+std::string Runtime::chosen_name(const char* backend) const {
+    if (backend) return backend;
+    if (env_.backend) return *env_.backend;
+    if (default_backend_) return *default_backend_;
+    const auto preset = config_.default_backend.find("");
+    return preset == config_.default_backend.end() ? "" : preset->second.value;
+}
+
+Result<rf_device> Runtime::find_device(const char* name, const char* backend) {
+    const std::shared_lock lock(guard_);
+    const std::string chosen = chosen_name(backend);
+    if (!chosen.empty() && !registry_.find(chosen, 0)) return registry_.missing(chosen);
+    // Who is asked: the named one; for a device that is named itself, or where nobody insists on the backend, then all in order, then the rest.
+    std::vector<Backend*> asked;
+    const auto ask = [&](Backend& each) {
+        if (std::find(asked.begin(), asked.end(), &each) == asked.end()) asked.push_back(&each);
+    };
+    for (Backend& each : registry_.backends())
+        if (chosen == each.name()) ask(each);
+    if (name || !backend)
+        for (const Ranked& ranked : ranking()) ask(registry_.backends()[ranked.candidate]);
+    if (name)
+        for (Backend& each : registry_.backends()) ask(each);
+    const rf_device wanted = name ? parse_device(name) : rf_device{};
+
+    std::vector<std::string> why_not;
+    for (Backend* each : asked) {
+        if (wanted.kind && wanted.kind != each->kind()) continue;
+        Result<rf_device> found = !name ? each->first_device() : wanted.kind ? each->device_like(wanted) : each->describe(name);
+        if (found) return found;
+        why_not.push_back(found.error().message);
+    }
+    if (name && !wanted.kind)
+        return Error{RF_NOT_FOUND,
+                     fmt::format("no backend knows the device '{}'; wanted cpu, rocm:N, cuda:N or an arch that a loaded backend describes", name)};
+    if (why_not.empty()) return Error{RF_UNAVAILABLE, fmt::format("no backend for the device '{}' is loaded", name ? name : "any")};
+    return Error{RF_UNAVAILABLE, fmt::format("{}", fmt::join(why_not, "; "))};
+}
+
+// ---- Planning ----------------------------------------------------------------------------------------------------------------------------
+
+Result<PlanPointer> Runtime::plan_on(Backend& backend, const rf_device& device, const rf_problem& problem) {
+    const Result<rf_backend*> self = backend.instance();
+    if (!self) return self.error();
+    if (device.ordinal < 0) return Error{RF_UNAVAILABLE, fmt::format("{}: {} is not a device of this machine", backend.name(), device.arch)};
+    PlanPointer out(new rocforge_plan_t, rocforge_plan_release);
+    out->device = device;
+    out->nothing_to_do = problem.batch == 0 || problem.max_seq_q == 0 || !has_elements(problem.q);
+    const Pointers pointers(*out, problem);
+    out->info.struct_size = sizeof(rf_plan_info);
+    out->info.estimate_us = -1;
+    rf_error error = new_error();
+    const rf_code code = backend.api().plan(*self, &out->device, &problem, 0, &out->plan, &out->info, &error);
+    if (code != RF_OK) {
+        const bool contradiction = code == RF_UNSUPPORTED;  // supports() said yes
+        return Error{contradiction ? rf_code{RF_INTERNAL} : code, told_by(backend, error, "plan"), error.native};
+    }
+    if (!out->plan) return Error{RF_INTERNAL, fmt::format("{}: plan returned RF_OK and no plan", backend.name())};
+    out->runtime = shared_from_this();
+    out->backend = &backend;
+    out->kernel = out->info.kernel ? out->info.kernel : "";
+    return out;
+}
+
+Result<PlanPointer> Runtime::plan_choice(const rocforge_choice& choice) {
+    if (!choice.winner) return Error{RF_UNSUPPORTED, choice.why};
+    Result<PlanPointer> made = plan_on(*choice.winner, choice.device, choice.problem);
+    if (!made) return made;
+    (*made)->why = choice.why;
+    (*made)->fell_back = choice.fell_back;
+    return made;
+}
+
+Result<PlanPointer> Runtime::plan(const rf_device& device, const rf_problem& from_caller) {
+    if (from_caller.struct_size < sizeof(rf_problem)) return complete_problem(from_caller).error();
+    return cached_plan(PlanKey(device, from_caller), device);
+}
+
+Result<PlanPointer> Runtime::cached_plan(const PlanKey& key, const rf_device& device) {
+    if (rocforge_plan_t* cached = cache_.find(key)) return PlanPointer(cached, rocforge_plan_release);
+    const std::uint64_t generation = cache_.generation();
+    Result<rf_problem> problem = complete_problem(key.problem);
+    if (!problem) return problem.error();
+    const std::shared_lock lock(guard_);
+    const Policy policy_now = policy(device, *problem, nullptr);
+    std::vector<bool> failed(candidates_.size());  // supported, but could not plan
+    std::optional<Error> first_failure;
+    for (;;) {
+        const Decision decision = choose(candidates_, device.kind, policy_now,
+                                         [&](std::size_t i) { return !failed[i] && supports(registry_.backends()[i], device, *problem); });
+        if (decision.code == RF_NOT_FOUND) return missing(decision);
+        if (decision.code != RF_OK) {
+            if (first_failure) return *first_failure;
+            std::vector<Verdict> verdicts;
+            for (Backend& each : registry_.backends())
+                if (each.kind() == device.kind) verdicts.push_back(examine(each, device, *problem));
+            return refused(decision, device, verdicts);
+        }
+        Backend& winner = registry_.backends()[decision.winner];
+        Result<PlanPointer> made = plan_on(winner, *winner.device_like(device), *problem);
+        if (made) {
+            (*made)->why = first_failure ? fmt::format("{}, because of: {}", decision.why, first_failure->message) : decision.why;
+            (*made)->fell_back = decision.fell_back || first_failure;
+            if ((*made)->fell_back) tell_fallback(winner.name(), (*made)->why);
+            cache_.add(key, made->get(), generation);
+            return made;
+        }
+        if (config_.fallback.value == Fallback::error) return made.error();
+        if (!first_failure) first_failure = made.error();
+        failed[decision.winner] = true;
+    }
+}
+
+// ---- Forward -----------------------------------------------------------------------------------------------------------------------------
+
+rf_code run_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* error) noexcept {
+    if (plan.nothing_to_do) return RF_OK;
+    if (!acceptable(plan, args)) [[unlikely]]
+        return guarded(error, [&] { return fail(error, RF_INVALID, "forward: " + wrong_argument(plan, args)); });
+    const rf_code code = plan.backend->api().forward(plan.plan, &args, error);
+    if (code == RF_OK) [[likely]]
+        return RF_OK;
+    return guarded(error, [&] {
+        rf_error told = new_error();
+        if (error && error->struct_size >= sizeof(rf_error) && error->code == code) told = *error;
+        return fail(error, code, told_by(*plan.backend, told, "forward"), told.native);
+    });
+}
+
+Result<bool> Runtime::attention(const rf_device& device, const rf_problem& from_caller, const rf_args& args) {
+    if (from_caller.struct_size < sizeof(rf_problem)) return complete_problem(from_caller).error();
+    if (args.struct_size < sizeof(rf_args))
+        return Error{RF_INVALID, fmt::format("args.struct_size is {}, wanted {}", args.struct_size, sizeof(rf_args))};
+    Result<PlanPointer> made = cached_plan(PlanKey(device, with_alignment_of(from_caller, args)), device);
+    if (!made) return made.error();
+    const rocforge_plan_t& plan = **made;
+    rf_args call = args;
+    Workspaces::Block workspace, zeroed;
+    const auto release = [&] {
+        if (workspace.memory) workspaces_.give(plan.device, workspace, args.stream);
+        if (zeroed.memory) workspaces_.give(plan.device, zeroed, args.stream);
+    };
+    if (plan.info.workspace_bytes) {
+        Result<Workspaces::Block> taken = workspaces_.take(plan.device, plan.info.workspace_bytes, args.stream);
+        if (!taken) return taken.error();
+        workspace = *taken;
+        call.workspace = workspace.memory;
+        call.workspace_bytes = plan.info.workspace_bytes;
+    }
+    if (plan.info.zeroed_bytes) {
+        Result<Workspaces::Block> taken =
+            plan.device.kind == RF_DEVICE_CPU
+                ? workspaces_.take(plan.device, plan.info.zeroed_bytes, args.stream)
+                : Error{RF_UNAVAILABLE, "this kernel wants zeroed memory on the device: use rocforge_plan and rocforge_forward"};
+        if (!taken) return release(), taken.error();
+        zeroed = *taken;
+        std::memset(zeroed.memory, 0, plan.info.zeroed_bytes);
+        call.zeroed = zeroed.memory;
+    }
+    rf_error error = new_error();
+    const rf_code code = run_plan(plan, call, &error);
+    release();
+    if (code != RF_OK) return Error{code, error.message, error.native};
+    return true;
+}
+
+}  // namespace rocforge
+
+rocforge_plan_t::~rocforge_plan_t() {
+    if (plan && backend) backend->api().plan_free(plan);
+}

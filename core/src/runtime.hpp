@@ -1,0 +1,147 @@
+// The spine: configuration, files, plugins and registry become a context; a problem becomes a choice, a choice a plan, a plan a call.
+#pragma once
+
+#include "discovery.hpp"
+#include "log.hpp"
+#include "plan_cache.hpp"
+#include "registry.hpp"
+#include "selection.hpp"
+#include "threads.hpp"
+#include "workspace.hpp"
+
+#include <array>
+#include <memory>
+#include <optional>
+#include <shared_mutex>
+#include <string>
+#include <vector>
+
+namespace rocforge {
+
+// A refusal that owns its strings.
+struct Reason {
+    std::int32_t code = 0;
+    std::string field, have, need, hint;
+};
+
+// What one backend answered.
+struct Verdict {
+    Backend* backend = nullptr;
+    bool supported = false;
+    bool partial = false;  // a feature bit is missing: supports() was not asked
+    bool dropped_in = false;
+    std::vector<Reason> reasons;
+};
+
+class Runtime;
+
+}  // namespace rocforge
+
+// The C API's handles.
+struct rocforge_context {
+    std::shared_ptr<rocforge::Runtime> runtime;
+};
+
+struct rocforge_choice {
+    std::shared_ptr<rocforge::Runtime> runtime;
+    rf_problem problem{};
+    rf_device device{};  // as the winner sees it
+    rocforge::Backend* winner = nullptr;
+    std::int32_t device_kind = 0;
+    std::string why;
+    bool fell_back = false;
+    std::vector<rocforge::Verdict> verdicts;
+};
+
+struct rocforge_plan_t {
+    // A pointer of rf_args that this plan reads.
+    struct Pointer {
+        std::uint32_t offset = 0;  // in rf_args
+        std::uint32_t align = 1;
+        const char* name = "";
+    };
+    std::shared_ptr<rocforge::Runtime> runtime;
+    std::atomic<std::uint32_t> references{1};
+    rocforge::Backend* backend = nullptr;
+    rf_plan* plan = nullptr;
+    rf_plan_info info{};
+    bool nothing_to_do = false;  // batch or seq_q is 0
+    std::uint32_t pointer_count = 0;
+    std::array<Pointer, 14> pointers{};
+    rf_device device{};
+    std::string kernel, why;
+    bool fell_back = false;
+
+    rocforge_plan_t() = default;
+    rocforge_plan_t(const rocforge_plan_t&) = delete;
+    rocforge_plan_t& operator=(const rocforge_plan_t&) = delete;
+    ~rocforge_plan_t();
+};
+
+namespace rocforge {
+
+using PlanPointer = std::unique_ptr<rocforge_plan_t, void (*)(rocforge_plan_t*)>;
+
+class Runtime : public std::enable_shared_from_this<Runtime> {
+public:
+    static Result<std::shared_ptr<Runtime>> open(const char* config_file, const rocforge_hooks& hooks);
+    void close() { cache_.clear(); }
+
+    Result<bool> load(const char* file);
+    Result<bool> register_backend(const rf_backend_api* api);
+    Result<bool> set_default(const char* backend);
+
+    // Fills in a choice; its code is RF_OK or RF_UNSUPPORTED with all verdicts.
+    Result<rf_code> select(const rf_device& device, const rf_problem& from_caller, const char* backend, rocforge_choice& out);
+    Result<rf_kv_layout> kv_layout(const rf_device& device, const rf_problem& from_caller, std::uint32_t index);
+    Result<PlanPointer> plan(const rf_device& device, const rf_problem& from_caller);
+    Result<PlanPointer> plan_choice(const rocforge_choice& choice);
+    Result<bool> attention(const rf_device& device, const rf_problem& from_caller, const rf_args& args);
+    Result<rf_device> find_device(const char* name, const char* backend);
+
+    // Guards what load(), register_backend() and set_default() change. Take it shared to read the registry.
+    std::shared_mutex& guard() const { return guard_; }
+    Registry& registry() { return registry_; }
+    const Config& config() const { return config_; }
+    const std::vector<Config::Setting>& settings() const { return settings_; }
+    const std::vector<Folder>& folders() const { return folders_; }
+    const std::vector<std::string>& warnings() const { return warnings_; }
+    // Every backend's place in the order, over all kinds.
+    std::vector<Ranked> ranking() const;
+
+private:
+    Runtime(Config config, Environment env, const rocforge_hooks& hooks);
+    Result<bool> load_all(const Installation& installation);
+    void warn_of_leftovers();
+    void registry_changed();
+
+    // The backend that the caller, the environment or a default names for every kind, or "".
+    std::string chosen_name(const char* backend) const;
+    Policy policy(const rf_device& device, const rf_problem& problem, const char* backend) const;
+    bool supports(Backend& backend, const rf_device& device, const rf_problem& problem);
+    Verdict examine(Backend& backend, const rf_device& device, const rf_problem& problem);
+    Error refused(const Decision& decision, const rf_device& device, const std::vector<Verdict>& verdicts) const;
+    Error missing(const Decision& decision) const;
+    Result<PlanPointer> plan_on(Backend& backend, const rf_device& device, const rf_problem& problem);
+    Result<PlanPointer> cached_plan(const PlanKey& key, const rf_device& device);
+    void tell_fallback(const std::string& chosen, const std::string& why) const;
+
+    const Config config_;
+    const Environment env_;
+    const Log log_;
+    const Threads threads_;
+    Workspaces workspaces_;
+    mutable std::shared_mutex guard_;
+    Registry registry_;
+    std::vector<Candidate> candidates_;           // the registry's backends, index by index, as selection sees them
+    std::optional<std::string> default_backend_;  // rocforge_set_default
+    std::vector<Folder> folders_;
+    std::vector<Config::Setting> settings_;
+    std::vector<std::string> warnings_;
+    PlanCache cache_;
+};
+
+// Runs a plan. RF_INVALID for arguments that it cannot take.
+rf_code run_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* error) noexcept;
+
+}  // namespace rocforge
