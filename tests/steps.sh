@@ -1,0 +1,105 @@
+# Sourced by tests/run.sh and examples/quickstart.sh: installs packages, runs a long command with its output in a log and its progress on the
+# terminal. Defines functions alone, which read $project (the repository's root); changes no setting of the shell that sources it.
+# shellcheck shell=bash disable=SC2154
+
+# die MESSAGE...: one line each on stderr, then exit status 1.
+die() { printf '%s\n' "$@" >&2; exit 1; }
+
+# build_jobs: as many as there are processors, but one a 1.5 GiB of free memory, since that is what the largest file needs with a sanitizer.
+build_jobs() {
+    local processors by_memory
+    processors=$(nproc)
+    by_memory=$(awk '/^MemAvailable:/ { print int($2 / 1572864) }' /proc/meminfo)
+    [ "${by_memory:-1}" -ge 1 ] || by_memory=1
+    echo $((processors < by_memory ? processors : by_memory))
+}
+
+# progress LABEL LOG: until it is killed, says how long LABEL has run and how far its log is: in place on a terminal, else one dot every 10 s.
+# Leaves no process behind, also when its owner dies: a pause that outlives the script would keep its output open.
+progress() {
+    local label=$1 log=$2 owner=$$ seconds=0 pause done_of
+    trap 'kill "$pause" 2>/dev/null; exit 0' TERM
+    while kill -0 "$owner" 2>/dev/null; do
+        sleep 1 &
+        pause=$!
+        wait "$pause"
+        seconds=$((seconds + 1))
+        if [ -t 1 ]; then
+            done_of=$(tail -c 2000 "$log" 2>/dev/null | grep -oE '^\[[0-9]+/[0-9]+\]|^ *[0-9]+/[0-9]+ Test' | tail -n 1 | tr -d '[] Test' || true)
+            printf '\r  %-52s %4d s  %-11s' "$label" "$seconds" "$done_of"
+        elif [ $((seconds % 10)) -eq 0 ]; then
+            printf '.'
+        fi
+    done
+}
+
+# show_failure LOG: what failed of a build (ninja's FAILED blocks), of the tests (ctest's *** blocks) or of apt-get (E:), else the log's last lines.
+show_failure() {
+    local blocks
+    blocks=$(awk '/^FAILED: / { on = 1 } /\*\*\*(Failed|Timeout|Exception|Not Run)/ { on = 1 } /^\[[0-9]+\/[0-9]+\]/ { on = 0 }
+        /^ *[0-9]+\/[0-9]+ Test .* Passed/ || /^ +Start +[0-9]+:/ { on = 0 } on' "$1" | head -n 150)
+    [ -n "$blocks" ] || blocks=$(grep '^E: ' "$1" | head -n 5)
+    [ -n "$blocks" ] || blocks=$(tail -n 40 "$1")
+    printf '%s\n' "$blocks" | sed 's/^/    /' >&2
+    printf '  The whole log: %s\n' "$1" >&2
+}
+
+# quietly LABEL LOG COMMAND...: runs COMMAND with its output in LOG; shows LABEL, progress and how long it took; when it fails, shows why.
+# Its status is COMMAND's.
+quietly() {
+    local label=$1 log=$2 started=$SECONDS status=0 ticker
+    shift 2
+    mkdir -p "$(dirname "$log")"
+    : >"$log"
+    printf '  %-52s' "$label"
+    progress "$label" "$log" &
+    ticker=$!
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    kill "$ticker" 2>/dev/null || true
+    wait "$ticker" 2>/dev/null || true
+    [ ! -t 1 ] || printf '\r  %-52s' "$label"
+    if [ "$status" -eq 0 ]; then
+        printf ' %4d s  %-11s\n' $((SECONDS - started)) 'done'
+    else
+        printf ' %4d s  %-11s\n' $((SECONDS - started)) FAILED
+        show_failure "$log"
+    fi
+    return "$status"
+}
+
+# missing_packages GROUP...: "PACKAGE WHAT FOR" of each package of these groups that is not installed.
+missing_packages() {
+    local group package why
+    while read -r group package why; do
+        [[ " $* " == *" $group "* ]] || continue
+        [ "$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null)" = installed ] || printf '%s %s\n' "$package" "$why"
+    done < <(grep -v '^#' "$project/tests/packages.txt")
+}
+
+# as_root COMMAND...: through sudo, unless already root.
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+# install_packages LOG GROUP...: installs with apt-get what is missing of these groups, and says what and why. No network when nothing is missing.
+install_packages() {
+    local log=$1 missing names package why
+    shift
+    command -v apt-get >/dev/null ||
+        die "This script installs with apt-get, which is not here. Install what tests/packages.txt lists by your own means, then use --no-install."
+    missing=$(missing_packages "$@")
+    [ -n "$missing" ] || { echo "  All packages are installed."; return 0; }
+    names=$(awk '{ printf "%s ", $1 }' <<<"$missing")
+    while read -r package why; do printf '  + %-20s %s\n' "$package" "$why"; done <<<"$missing"
+    if [ "$(id -u)" -ne 0 ]; then
+        command -v sudo >/dev/null || die "Not root, and there is no sudo. As root: apt-get install ${names% }"
+        sudo -v || die "sudo refused. As root: apt-get install ${names% }"
+    fi
+    quietly "apt-get update" "$log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 update ||
+        echo "  Going on with the package lists that are here."
+    # shellcheck disable=SC2086 # names is a list of words
+    quietly "apt-get install" "$log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $names ||
+        die "apt-get could not install: ${names% }" \
+            "Is the network up? On Ubuntu these packages are in the component 'universe' (add-apt-repository universe)." \
+            "Once they are installed by other means, use --no-install."
+}
