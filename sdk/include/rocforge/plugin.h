@@ -192,7 +192,8 @@ enum {
     RF_R_DRIVER,
     RF_R_NOT_BUILT,
     RF_R_DISABLED,
-    RF_R_DEVICE_KIND
+    RF_R_DEVICE_KIND,
+    RF_R_FAULT /* reported by the core: the backend broke its contract while it was asked */
 };
 
 /* Takes refusals, one call of report each. */
