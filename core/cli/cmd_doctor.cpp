@@ -1,0 +1,124 @@
+// rocforge doctor: one report of what was read, searched, tried and found, for a person or a bug report. A refused plugin or a missing device is
+// a finding; only a configuration that cannot be used is a failure.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdlib>
+#include <memory>
+#include <set>
+
+#include "flags.hpp"
+#include "inventory.hpp"
+#include "terminal.hpp"
+
+namespace rocforge::cli {
+namespace {
+
+struct DoctorFlags {
+    CommonFlags common;
+};
+
+// The environment variables that change what the library or its default threads do.
+constexpr std::array<const char*, 12> kVariables{"ROCFORGE_CONFIG", "ROCFORGE_BACKEND",    "ROCFORGE_PLUGIN_PATH", "ROCFORGE_ADD_PLUGIN_PATH",
+                                                 "ROCFORGE_LOG",    "XDG_CONFIG_HOME",     "XDG_DATA_HOME",        "HOME",
+                                                 "LD_LIBRARY_PATH", "HIP_VISIBLE_DEVICES", "ROCR_VISIBLE_DEVICES", "CUDA_VISIBLE_DEVICES"};
+
+std::string variable(const char* name) {
+    const char* value = std::getenv(name);
+    return value ? value : "";
+}
+
+void print_environment(const Terminal& terminal) {
+    terminal.heading("Environment");
+    Table table({"variable", "value"});
+    for (const char* name : kVariables) table.add({name, std::getenv(name) ? "'" + variable(name) + "'" : "not set"});
+    table.print(terminal);
+}
+
+void print_files(const Terminal& terminal, const DoctorFlags& flags) {
+    terminal.heading("Configuration files, the first wins key by key");
+    std::string named = flags.common.config;
+    const char* by = "--config";
+    if (named.empty()) named = variable("ROCFORGE_CONFIG"), by = "ROCFORGE_CONFIG";
+    const std::string xdg = variable("XDG_CONFIG_HOME"), home = variable("HOME");
+    const std::string user = (xdg.empty() ? home + "/.config" : xdg) + "/rocforge/rocforge.toml";
+    Table table({"file", "named by", "state"});
+    const auto add = [&](const std::string& file, const char* origin) {
+        const bool there = ::access(file.c_str(), F_OK) == 0;
+        table.add({file, origin, !there ? "does not exist" : ::access(file.c_str(), R_OK) == 0 ? "readable" : "not readable"});
+    };
+    if (!named.empty()) add(named, by);
+    add(user, xdg.empty() ? "HOME" : "XDG_CONFIG_HOME");
+    add("/etc/rocforge/rocforge.toml", "the system");
+    table.print(terminal);
+}
+
+void print_settings(const Terminal& terminal, rocforge_context* context) {
+    terminal.heading("Settings in force");
+    Table table({"setting", "origin"});
+    for (const rocforge_setting& setting : collect<rocforge_setting>(context, rocforge_config)) {
+        table.add({fmt::format("{} = {}", text_or_empty(setting.key), text_or_empty(setting.value)), text_or_empty(setting.origin)});
+    }
+    table.print(terminal);
+}
+
+std::size_t print_warnings(const Terminal& terminal, rocforge_context* context) {
+    std::size_t count = 0;
+    for (const char* text = nullptr; rocforge_warning(context, static_cast<std::uint32_t>(count), &text) == RF_OK; ++count) {
+        if (count == 0) terminal.heading("Warnings");
+        terminal.line(fmt::format("  {} {}", terminal.paint(Colour::kYellow, "warning"), text));
+    }
+    return count;
+}
+
+void print_verdict(const Terminal& terminal, const Inventory& inventory, std::size_t warnings) {
+    std::size_t loaded = 0, refused = 0, disabled = 0, available = 0;
+    for (const rocforge_plugin_info& plugin : inventory.plugins) {
+        ++(plugin.status == ROCFORGE_LOADED ? loaded : plugin.status == ROCFORGE_REFUSED ? refused : disabled);
+    }
+    for (const Backend& backend : inventory.backends) available += backend.found.devices.empty() ? 0 : 1;
+    const bool usable = available > 0;
+    const std::string counts = fmt::format("plugins: {} loaded, {} refused, {} disabled; backends: {}, {} with a device; warnings: {}", loaded,
+                                           refused, disabled, inventory.backends.size(), available, warnings);
+    terminal.line(
+        fmt::format("{}: {}", terminal.paint(usable ? Colour::kGreen : Colour::kYellow, usable ? "ready" : "nothing can run here"), counts));
+}
+
+Status doctor(const DoctorFlags& flags) {
+    const Terminal terminal(stdout);
+    terminal.line(fmt::format("rocforge {}, ABI {}.{}", rocforge_version(), RF_ABI_MAJOR, RF_ABI_MINOR));
+    print_environment(terminal);
+    print_files(terminal, flags);
+    Context context;
+    try {
+        context = open_context(flags.common);
+    } catch (const Quit&) {
+        terminal.line(terminal.paint(Colour::kRed, "unusable") + ": the configuration is wrong, so no plugin was looked for");
+        throw;
+    }
+    print_settings(terminal, context.get());
+    const Inventory inventory = take_inventory(context.get());
+    print_folders(terminal, inventory);
+    print_plugins(terminal, inventory);
+    print_backends(terminal, inventory);
+    terminal.heading("Order in force");
+    terminal.line("  " + order_in_force(inventory));
+    const std::size_t warnings = print_warnings(terminal, context.get());
+    print_verdict(terminal, inventory, warnings);
+    return Status::kDone;
+}
+
+}  // namespace
+
+Command add_doctor(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("doctor", "Report configuration, folders, plugins, backends and devices, with every finding");
+    auto flags = std::make_shared<DoctorFlags>();
+    command->footer(
+        "Examples:\n  rocforge doctor\n  ROCFORGE_PLUGIN_PATH=/opt/plugins rocforge doctor\n\n"
+        "Exit status: 0, also with findings; 2 the configuration is wrong, 5 it cannot be read");
+    add_common(*command, flags->common);
+    return {command, [flags] { return doctor(*flags); }};
+}
+
+}  // namespace rocforge::cli

@@ -1,0 +1,122 @@
+// rocforge explain: which backend would run a problem, what named it, and why not the others. Sees geometry alone and computes nothing, so it
+// answers for hardware that is not in this machine too.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <memory>
+#include <optional>
+
+#include "flags.hpp"
+#include "problem.hpp"
+#include "terminal.hpp"
+
+namespace rocforge::cli {
+namespace {
+
+struct ExplainFlags {
+    CommonFlags common;
+    Rules rules;
+    std::optional<std::array<std::int64_t, 4>> q;
+    std::optional<std::int64_t> kv_heads, kv_len, dim_v;
+    rf_dtype dtype = kF32;
+    Extents extents;  // what the flags below set directly
+    std::string device, backend;
+    bool json = false;
+};
+
+constexpr const char* kHelp =
+    R"(--ragged packs B sequences of up to S tokens into one row; k and v are packed alike unless --paged or --kv-lens is given.
+
+Examples:
+  rocforge explain --q 2x16x512x64
+  rocforge explain --q 1x32x1x128 --kv-heads 8 --kv-len 8192 --dtype bf16 --paged 16
+  rocforge explain --q 8x32x512x128 --ragged --paged 16 --causal bottom-right --device gfx942 --json
+
+Exit status: 0 a backend would run it, 3 none would (all reasons printed), 2 bad usage, 4 no such device here)";
+
+rf_dtype parse_mask(std::string_view text) {
+    if (text == "bool") return kBool;
+    if (text == "add") return kF32;
+    throw std::invalid_argument(fmt::format("'{}' is none of bool, add", text));
+}
+
+rf_problem problem_of_flags(const ExplainFlags& flags) {
+    const auto [batch, head_q, seq_q, dim] = *flags.q;
+    Extents extents = flags.extents;
+    extents.dtype = flags.dtype;
+    extents.batch = batch;
+    extents.head_q = head_q;
+    extents.head_kv = flags.kv_heads.value_or(head_q);
+    extents.seq_q = seq_q;
+    extents.seq_kv = flags.kv_len.value_or(seq_q);
+    extents.dim = dim;
+    extents.dim_v = flags.dim_v.value_or(dim);
+    return problem_of(extents, flags.rules);
+}
+
+void print_people(const Terminal& terminal, const Verdict& verdict, const rf_device& device) {
+    const std::string where = fmt::format("{}{}", device_name(device), device.ordinal < 0 ? " (not in this machine)" : "");
+    if (verdict.backend.empty()) {
+        terminal.line(fmt::format("{} would run this on {}", terminal.paint(Colour::kRed, "no backend"), where));
+        if (!verdict.why.empty()) terminal.line("decided by " + verdict.why);
+    } else {
+        terminal.line(fmt::format("{} would run this on {}", terminal.paint(Colour::kGreen, verdict.backend), where));
+        terminal.line(
+            fmt::format("chosen by {}{}", verdict.why, verdict.fell_back ? "; a named choice refused and select.fallback let the order decide" : ""));
+        if (verdict.chosen_was_dropped_in())
+            terminal.line("it is a dropped-in backend: nobody named it, '*' in select.order puts it where it stands");
+    }
+    for (const Candidate& candidate : verdict.candidates) {
+        if (!candidate.supported || candidate.name == verdict.backend) continue;
+        terminal.line(fmt::format("  {} {} ({}){}", terminal.paint(Colour::kGreen, "could"), candidate.name, device_kind_name(candidate.device_kind),
+                                  candidate.dropped_in ? " dropped in" : ""));
+    }
+    print_refusals(terminal, verdict.candidates);
+}
+
+Status explain(const ExplainFlags& flags) {
+    const rf_problem problem = problem_of_flags(flags);
+    const Context context = open_context(flags.common);
+    const rf_device device = find_device(context.get(), flags.device, flags.backend);
+    const Verdict verdict = select(context.get(), device, problem, flags.backend);
+    print_people(Terminal::for_people(flags.json), verdict, device);
+    if (flags.json) {
+        nlohmann::ordered_json chosen = nullptr;
+        if (!verdict.backend.empty()) chosen = verdict.backend;
+        print_json({{"chosen", std::move(chosen)}, {"why", verdict.why}, {"backends", to_json(verdict.candidates)}});
+    }
+    return verdict.backend.empty() ? Status::kUnsupported : Status::kDone;
+}
+
+void add_geometry(CLI::App& command, ExplainFlags& flags) {
+    add_value(command, "--q", flags.q, parse_shape, "BxHxSxD", "Shape of q: batch, query heads, sequence, dim")->required();
+    add_value(command, "--kv-heads", flags.kv_heads, parse_extent, "N", "Heads of k and v; unset: q's");
+    add_value(command, "--kv-len", flags.kv_len, parse_extent, "N", "Keys, or with lengths their capacity; unset: q's sequence");
+    add_value(command, "--dim-v", flags.dim_v, parse_extent, "N", "Dim of v and out; unset: q's");
+    add_value(command, "--dtype", flags.dtype, parse_dtype, "DTYPE", "f32 (preset), f16 or bf16");
+    add_value(command, "--layout", flags.extents.layout, parse_layout, "LAYOUT", "Axes of q, k, v and out in memory: bhsd (preset) or bshd");
+    add_value(command, "--mask", flags.extents.mask, parse_mask, "KIND", "bool or add: a full mask [batch, head_q, seq_q, seq_kv]");
+    add_value(command, "--paged", flags.extents.page_size, parse_positive, "N", "k and v in pages of N tokens, with lengths");
+    command.add_flag("--ragged", flags.extents.ragged, "Sequences packed into one row (cu_seqlens)");
+    command.add_flag("--kv-lens", flags.extents.kv_lengths, "A length per sequence of k and v");
+    command.add_flag("--alibi", flags.extents.alibi, "ALiBi slopes");
+    command.add_flag("--sink", flags.extents.sink, "A sink logit per head");
+}
+
+}  // namespace
+
+Command add_explain(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("explain", "Say which backend would run a problem, and why not the others");
+    auto flags = std::make_shared<ExplainFlags>();
+    command->footer(kHelp);
+    add_geometry(*command, *flags);
+    add_rules(*command, flags->rules);
+    command->add_option("--device", flags->device, "cpu, rocm:0, cuda:0, or an arch such as gfx942")->type_name("DEVICE");
+    command->add_option("--backend", flags->backend, "As a named choice: would this backend run it?")->type_name("NAME");
+    command->add_flag("--json", flags->json, "One object {chosen, why, backends} on stdout");
+    add_common(*command, flags->common);
+    return {command, [flags] { return explain(*flags); }};
+}
+
+}  // namespace rocforge::cli

@@ -1,0 +1,78 @@
+// The rocforge program: a client of the public host API alone. Parses the command line, runs one command, turns a failure into one message and
+// the exit status that status.hpp lists.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "flags.hpp"
+#include "safetensors.hpp"
+#include "terminal.hpp"
+
+namespace rocforge::cli {
+namespace {
+
+struct Failure {
+    Status status;
+    std::string message;
+    nlohmann::ordered_json details = nlohmann::ordered_json::object();
+};
+
+// To be called in a catch block.
+Failure current_failure() {
+    try {
+        throw;
+    } catch (const Quit& quit) { return {quit.status(), quit.what(), quit.details()}; } catch (const safetensors::Error& error) {
+        return {error.fault() == safetensors::Fault::kFile ? Status::kFile : Status::kUsage, error.what()};
+    } catch (const std::bad_alloc&) { return {Status::kBackend, "out of host memory"}; } catch (const std::exception& error) {
+        return {Status::kBackend, error.what()};
+    }
+}
+
+int report(const Failure& failure, const std::string& command, bool json) {
+    const Terminal terminal(stderr);
+    terminal.line(fmt::format("{} {}", terminal.paint(Colour::kRed, "rocforge" + (command.empty() ? "" : " " + command) + ":"), failure.message));
+    const int status = static_cast<int>(failure.status);
+    if (!json) return status;
+    nlohmann::ordered_json error{{"status", status}, {"message", failure.message}};
+    error.update(failure.details);
+    print_json({{"error", std::move(error)}});
+    return status;
+}
+
+// Output that did not reach its file is a failure too: `rocforge list > /dev/full`.
+Status flushed(Status status) {
+    if (std::fflush(stdout) == 0 && !std::ferror(stdout)) return status;
+    throw Quit(Status::kFile, "cannot write to standard output");
+}
+
+int run_program(int argc, char** argv) {
+    CLI::App app{"Runs attention through backends that can be added, swapped and inspected", "rocforge"};
+    app.set_version_flag("--version", fmt::format("rocforge {} (ABI {}.{})", rocforge_version(), RF_ABI_MAJOR, RF_ABI_MINOR));
+    app.require_subcommand(1);
+    app.footer(
+        "Examples:\n  rocforge list\n  rocforge explain --q 1x16x4096x128 --causal top-left\n  rocforge run in.safetensors out.safetensors\n\n"
+        "rocforge COMMAND --help shows a command's flags.");
+    const std::vector<Command> commands{add_run(app), add_list(app), add_explain(app), add_bench(app), add_doctor(app), add_config(app)};
+    const bool json = argc > 1 && std::any_of(argv + 1, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
+    std::string name;
+    try {
+        try {
+            app.parse(argc, argv);
+        } catch (const CLI::Success& help) { return app.exit(help); } catch (const CLI::ParseError& error) {
+            throw usage_error(app, error);
+        }
+        const Command& command = *std::find_if(commands.begin(), commands.end(), [](const Command& one) { return one.app->parsed(); });
+        name = command.app->get_name();
+        return static_cast<int>(flushed(command.run()));
+    } catch (...) { return report(current_failure(), name, json); }
+}
+
+}  // namespace
+}  // namespace rocforge::cli
+
+int main(int argc, char** argv) { return rocforge::cli::run_program(argc, argv); }

@@ -1,0 +1,29 @@
+// What Ctrl-C and SIGTERM leave behind: no half-written file from `run`, no lost rows from `bench`.
+#pragma once
+
+#include <string>
+
+namespace rocforge::cli {
+
+// While this lives, SIGINT, SIGTERM and SIGHUP remove the file and then end the program as they would have. One at a time.
+// Make it before the file: a file that is not there yet is no harm.
+class RemoveOnSignal {
+public:
+    explicit RemoveOnSignal(const std::string& path);
+    ~RemoveOnSignal();
+    RemoveOnSignal(const RemoveOnSignal&) = delete;
+    RemoveOnSignal& operator=(const RemoveOnSignal&) = delete;
+};
+
+// While this lives, the first SIGINT or SIGTERM is noted for interrupted(), the second ends the program.
+class NoteInterrupts {
+public:
+    NoteInterrupts();
+    ~NoteInterrupts();
+    NoteInterrupts(const NoteInterrupts&) = delete;
+    NoteInterrupts& operator=(const NoteInterrupts&) = delete;
+
+    static bool interrupted() noexcept;
+};
+
+}  // namespace rocforge::cli
