@@ -1,0 +1,164 @@
+// One attention problem as the CPU kernels see it: plain geometry, pointers and work items. It knows no ABI type, allocates nothing, starts
+// no thread and validates nothing: plugin.cpp has refused what the kernels do not run, schedule.cpp what the index tensors get wrong.
+#ifndef ROCFORGE_PLUGINS_CPU_ATTENTION_H
+#define ROCFORGE_PLUGINS_CPU_ATTENTION_H
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/common/extent.h"
+#include "kernels/common/philox.h"
+
+namespace rocforge::cpu {
+
+enum class Type : std::uint8_t { absent, f32, f16, bf16, boolean };
+
+constexpr std::int64_t bytes_of(Type type) { return type == Type::f32 ? 4 : type == Type::boolean ? 1 : 2; }
+
+// Where element (batch | page, head, sequence, last) of a tensor lies: strides in elements.
+struct Operand {
+    Type type = Type::absent;
+    std::int64_t batch = 0, head = 0, sequence = 0, last = 0;
+
+    constexpr bool present() const { return type != Type::absent; }
+    constexpr std::int64_t offset(std::int64_t b, std::int64_t h, std::int64_t s) const { return b * batch + h * head + s * sequence; }
+};
+
+// Geometry: what a plan keeps. Fields as in rf_problem.
+struct Attention {
+    std::int64_t batch = 0, head_q = 0, head_kv = 0, max_seq_q = 0, max_seq_kv = 0, dim = 0, dim_v = 0;
+    std::int64_t q_tokens = 0, kv_tokens = 0;  // capacity of the sequence axis, all sequences together: bounds cu_seqlens
+    std::int64_t page_size = 0, pages = 0, block_table_stride = 0;
+    Operand q, k, v, out, mask, lse, k_scale, v_scale;
+    std::int64_t k_scale_group = 1, v_scale_group = 1;  // elements of dim that share a scale
+    std::int64_t window_left = -1, window_right = -1, diagonal = 0;
+    float scale = 1, softcap = 0, dropout_p = 0;  // softcap 0: none
+    bool causal = false, bottom_right = false, alibi = false, sink = false, dropout = false;
+    bool kv_lengths = false, ragged_q = false, ragged_kv = false, paged = false, wide_index = false;
+
+    std::int64_t group() const { return head_q / head_kv; }
+};
+
+// The pointers of one call.
+struct Pointers {
+    const void *q, *k, *v;
+    void* out;
+    float* lse;
+    const void* mask;
+    const float *alibi_slopes, *sink;
+    const void *kv_lengths, *cu_seqlens_q, *cu_seqlens_kv, *block_table;
+    const void *k_scale, *v_scale;
+    kernels::Dropout dropout;
+};
+
+// An index tensor of either width.
+struct Indices {
+    const void* data;
+    bool wide;
+
+    std::int64_t operator[](std::int64_t i) const {
+        return wide ? static_cast<const std::int64_t*>(data)[i] : static_cast<const std::int32_t*>(data)[i];
+    }
+};
+
+// One sequence of the batch, and how its rows are cut into items.
+//
+//   item = heads_per_item query heads of one kv head  x  rows_per_item rows  x  one split of the keys
+//
+// so that a block of K and V that was read and widened once serves every row of the item, whichever query head it belongs to.
+struct Sequence {
+    std::int64_t q_first, len_q;    // first row on q's and out's sequence axis
+    std::int64_t kv_first, len_kv;  // first token on k's and v's sequence axis
+    std::int64_t heads_per_item, rows_per_item, head_chunks, row_blocks, splits;
+    std::int64_t first_item;        // among the items of all sequences
+    std::int64_t first_whole_item;  // the same with every split counted as one
+};
+
+// Rows of an item are ordered by head, then by row: row r is row row_first + r % rows of head head_first + r / rows.
+struct Item {
+    std::int64_t batch, kv_head, head_first, heads, row_first, rows;
+    kernels::Extent keys;  // this split's keys that any of its rows attends to
+    std::int64_t slot;     // where its partial result goes; -1: not split, rows go to out
+};
+struct Placed {
+    const Sequence* sequence;
+    Item item;
+};
+
+// One worker's slice of the workspace. carve() lays it out; with a null base it only counts.
+struct Scratch {
+    float *q, *out, *scores;         // packed rows; unnormalised output; scores, then probabilities, of one panel and one block of keys
+    float *peak, *sum, *rescale;     // per row: running maximum, running sum, exp(old maximum - new maximum)
+    float *k, *v;                    // widened keys and values of one block
+    float* row;                      // one row of q or out
+    const float **k_rows, **v_rows;  // per key of the block
+    std::int64_t k_stride, v_stride, q_stride, out_stride;
+};
+
+// How a call's items are spread over workers.
+struct Schedule {
+    const Sequence* sequences;
+    std::int64_t count;        // of sequences
+    std::int64_t items;        // of all sequences, splits counted
+    std::int64_t whole_items;  // splits not counted
+    std::int64_t item_rows;    // at most so many rows an item
+    std::int64_t split_keys;   // keys a split, a multiple of kBlockKeys; 0: no splits
+    std::uint32_t workers;     // 1: run inline
+    float* partials;           // slots of slot_floats, one an item
+    std::int64_t slot_floats;
+    char* slices;  // one a worker
+    std::int64_t slice_bytes;
+};
+
+// The math, compiled once per instruction set.
+struct Kernel {
+    const char* target;       // Highway's name: "AVX3"
+    std::int64_t panel_rows;  // rows that go through softmax side by side, one a lane
+    std::int64_t lanes;
+    std::int64_t step;      // dims and keys that a micro-kernel takes at once
+    std::int64_t few_rows;  // an item of up to so many rows takes the path whose lanes are dims
+    // Items [begin, end) of the schedule with one worker's scratch.
+    void (*attend)(const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
+    // Merges the splits of items [begin, end), counted without splits, in order of their keys.
+    void (*merge)(const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
+};
+
+constexpr std::int64_t kBlockKeys = 128;     // README.md says why
+constexpr std::int64_t kMaxItemRows = 384;   // beyond, widening K and V costs under 2%
+constexpr std::int64_t kSplitRows = 48;      // items with more rows are not split: enough of them exist
+constexpr std::int64_t kMinSplitKeys = 512;  // a split costs an extra pass over its rows' outputs
+constexpr std::int64_t kItemsPerWorker = 4;  // so that workers end together
+
+constexpr std::int64_t round_up(std::int64_t x, std::int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
+
+// The causal rule, window and diagonal of one sequence.
+inline kernels::ExtentRule rule_of(const Attention& a, const Sequence& s) {
+    return kernels::ExtentRule::aligned(a.causal, a.bottom_right, a.diagonal, a.window_left, a.window_right, s.len_q, s.len_kv);
+}
+
+// Item `index` of the schedule; `merging`: of its whole items, where slot is that of the first split.
+Placed place(const Attention&, const Schedule&, std::int64_t index, bool merging);
+
+// Bytes of a slice for items of at most `rows` rows; fills *scratch when `base` is not null.
+std::int64_t carve(const Attention&, const Kernel&, std::int64_t rows, char* base, Scratch* scratch);
+
+// What this machine can run, best first: never empty.
+std::vector<const Kernel*> kernels_here();
+
+// The workspace that a plan asks for.
+struct Workspace {
+    std::uint32_t workers;     // slices
+    std::int64_t item_rows;    // what a slice is made for
+    std::int64_t split_slots;  // 0: no splits
+    std::int64_t slot_floats, slice_bytes, bytes;
+};
+
+// The best workspace within limit_bytes: rows, then splits, then workers are given up. bytes > limit_bytes where nothing fits.
+Workspace plan_workspace(const Attention&, const Kernel&, std::uint32_t workers, std::uint64_t limit_bytes);
+
+// Why index tensors do not describe a batch: "cu_seqlens_q[3] = 17 ...". Empty: they do.
+std::string schedule(const Attention&, const Pointers&, const Kernel&, const Workspace&, std::int64_t live_batch, char* memory, Schedule*);
+
+}  // namespace rocforge::cpu
+#endif

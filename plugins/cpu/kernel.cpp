@@ -1,0 +1,352 @@
+// Blocked attention with an online softmax: the spine of the CPU kernels, compiled once per instruction set through Highway.
+// One item at a time, in one worker's scratch. Which items there are is schedule.cpp's business; that the problem is one it runs, plugin.cpp's.
+// (Dao et al., FlashAttention, arXiv:2205.14135; the split of keys: Dao et al., Flash-Decoding, 2023.)
+
+// Left out: SSSE3, and what lies beyond AVX-512's common subset (the bits below HWY_AVX3), which gain nothing here and cost compile time; SVE,
+// whose sizeless vectors cannot be kept in arrays of accumulators (NEON runs there).
+#define HWY_DISABLED_TARGETS (HWY_SSSE3 | (HWY_AVX3 - 1) | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "plugins/cpu/kernel.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+
+#include <hwy/highway.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "plugins/cpu/attention.h"
+#include "plugins/cpu/softmax-inl.h"
+#include "plugins/cpu/tiles-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rocforge::cpu::HWY_NAMESPACE {
+
+const Kernel& kernel_here();
+
+// What the steps of one item share.
+struct Task {
+    const Attention& attention;
+    const Pointers& pointers;
+    const Sequence& sequence;
+    const Item& item;
+    const Scratch& scratch;
+    kernels::ExtentRule rule;
+    std::int64_t rows;  // of all heads of the item
+    bool few;           // dims path
+
+    // Of the row's head in the whole batch's count; which batch index q, out and lse have.
+    std::int64_t q_batch() const { return attention.ragged_q ? 0 : item.batch; }
+    std::int64_t head_of(std::int64_t r) const { return item.head_first + r / item.rows; }
+    std::int64_t row_of(std::int64_t r) const { return item.row_first + r % item.rows; }
+};
+
+// Packs the item's queries as f32: rows path [panel][dim][kPanelRows], dims path [row][q_stride]; what no row fills is 0.
+void pack_q(const Task& task) {
+    const Attention& a = task.attention;
+    const Scratch& scratch = task.scratch;
+    for (std::int64_t r = 0; r < task.rows; ++r) {
+        const std::int64_t first = a.q.offset(task.q_batch(), task.head_of(r), task.sequence.q_first + task.row_of(r));
+        if (task.few) {
+            float* to = scratch.q + r * scratch.q_stride;
+            widen(a.q.type, task.pointers.q, first, a.dim, to);
+            std::fill(to + a.dim, to + scratch.q_stride, 0.0f);
+            continue;
+        }
+        float* panel = scratch.q + r / Tile::kPanelRows * Tile::kPanelRows * a.dim;
+        const std::int64_t lane = r % Tile::kPanelRows;
+        if (lane == 0 && task.rows - r < Tile::kPanelRows) std::fill(panel, panel + Tile::kPanelRows * a.dim, 0.0f);
+        widen(a.q.type, task.pointers.q, first, a.dim, scratch.row);
+        for (std::int64_t e = 0; e < a.dim; ++e) panel[e * Tile::kPanelRows + lane] = scratch.row[e];
+    }
+}
+
+void reset_state(const Task& task) {
+    const Scratch& scratch = task.scratch;
+    const std::int64_t lanes = round_up(task.rows, Tile::kPanelRows);
+    std::fill(scratch.peak, scratch.peak + lanes, -kInfinity);
+    std::fill(scratch.sum, scratch.sum + lanes, 0.0f);
+    const std::int64_t floats = task.few ? task.rows * scratch.out_stride : lanes * round_up(task.attention.dim_v, Tile::kStep);
+    std::fill(scratch.out, scratch.out + floats, 0.0f);
+}
+
+// One of k and v, as load_rows takes it.
+struct Source {
+    const Operand& operand;
+    const void* data;
+    const Operand& scale;
+    const void* scale_data;
+    std::int64_t scale_group, dim;
+    bool direct;  // f32 rows are used where they lie
+    float* widened;
+    std::int64_t stride;  // of widened
+    const float** rows;
+};
+
+// Element of (batch | page, head, token) times its scale, as f32, zero-padded to the stride.
+HWY_INLINE void widen_scaled(const Source& source, std::int64_t b, std::int64_t h, std::int64_t s, float* to) {
+    widen(source.operand.type, source.data, source.operand.offset(b, h, s), source.dim, to);
+    std::fill(to + source.dim, to + source.stride, 0.0f);
+    if (!source.scale.present()) return;
+    const std::int64_t first = source.scale.offset(b, h, s);
+    for (std::int64_t e = 0; e < source.dim; ++e) {
+        to[e] *= element(source.scale.type, source.scale_data, first + e / source.scale_group * source.scale.last);
+    }
+}
+
+// Points rows[0, keys) at the block's keys (or values) from `key_first` on, wherever they lie: one run of tokens a page.
+void load_rows(const Task& task, const Source& source, std::int64_t key_first, std::int64_t keys) {
+    const Attention& a = task.attention;
+    const Indices table{task.pointers.block_table, a.wide_index};
+    for (std::int64_t done = 0; done < keys;) {
+        const std::int64_t key = key_first + done;
+        std::int64_t batch = a.ragged_kv ? 0 : task.item.batch, token = task.sequence.kv_first + key, run = keys - done;
+        if (a.paged) {
+            batch = table[task.item.batch * a.block_table_stride + key / a.page_size];
+            token = key % a.page_size;
+            run = std::min(run, a.page_size - token);
+        }
+        for (std::int64_t i = 0; i < run; ++i) {
+            if (source.direct) {
+                source.rows[done + i] = static_cast<const float*>(source.data) + source.operand.offset(batch, task.item.kv_head, token + i);
+                continue;
+            }
+            float* to = source.widened + (done + i) * source.stride;
+            widen_scaled(source, batch, task.item.kv_head, token + i, to);
+            source.rows[done + i] = to;
+        }
+        done += run;
+    }
+}
+
+void load_block(const Task& task, std::int64_t key_first, std::int64_t keys) {
+    const Attention& a = task.attention;
+    const Pointers& p = task.pointers;
+    const Scratch& s = task.scratch;
+    // The micro-kernels read whole vectors of k (dims path) and whole steps of v.
+    const bool k_whole = !task.few || a.dim % kLanes == 0, v_whole = a.dim_v % (task.few ? kLanes : Tile::kStep) == 0;
+    const bool k_direct = a.k.type == Type::f32 && !a.k_scale.present() && k_whole;
+    const bool v_direct = a.v.type == Type::f32 && !a.v_scale.present() && v_whole;
+    load_rows(task, {a.k, p.k, a.k_scale, p.k_scale, a.k_scale_group, a.dim, k_direct, s.k, s.k_stride, s.k_rows}, key_first, keys);
+    load_rows(task, {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, v_direct, s.v, s.v_stride, s.v_rows}, key_first, keys);
+}
+
+template <int kUsed> HWY_INLINE void score_panel(const Task& task, std::int64_t panel, const float* const* k_rows, std::int64_t keys) {
+    const Scratch& s = task.scratch;
+    const std::int64_t dim = task.attention.dim;
+    if (!task.few) return score_rows<kUsed>(k_rows, keys, s.q + panel * Tile::kPanelRows * dim, dim, s.scores);
+    std::int64_t row = 0;
+    for (; row + 4 <= task.rows; row += 4) score_few<4>(k_rows, keys, s.q + row * s.q_stride, s.q_stride, dim, s.scores + row);
+    for (; row + 2 <= task.rows; row += 2) score_few<2>(k_rows, keys, s.q + row * s.q_stride, s.q_stride, dim, s.scores + row);
+    for (; row < task.rows; ++row) score_few<1>(k_rows, keys, s.q + row * s.q_stride, s.q_stride, dim, s.scores + row);
+}
+
+template <int kUsed> HWY_INLINE void output_panel(const Task& task, std::int64_t panel, const float* const* v_rows, std::int64_t keys) {
+    const Scratch& s = task.scratch;
+    const std::int64_t dim_v = task.attention.dim_v, first = panel * Tile::kPanelRows;
+    if (!task.few) { return output_rows<kUsed>(v_rows, dim_v, keys, s.scores, s.rescale + first, s.out + first * round_up(dim_v, Tile::kStep)); }
+    const auto out_of = [&](std::int64_t row) { return s.out + row * s.out_stride; };
+    std::int64_t row = 0;
+    for (; row + 4 <= task.rows; row += 4) output_few<4>(v_rows, dim_v, keys, s.scores + row, s.rescale + row, out_of(row), s.out_stride);
+    for (; row + 2 <= task.rows; row += 2) output_few<2>(v_rows, dim_v, keys, s.scores + row, s.rescale + row, out_of(row), s.out_stride);
+    for (; row < task.rows; ++row) output_few<1>(v_rows, dim_v, keys, s.scores + row, s.rescale + row, out_of(row), s.out_stride);
+}
+
+// One panel of rows against keys [key_first, key_end) of the loaded block that starts at block_first.
+template <int kUsed>
+void attend_panel(const Task& task, std::int64_t panel, const Lanes& lanes, std::int64_t block_first, const kernels::Extent& span) {
+    const Attention& a = task.attention;
+    const Scratch& s = task.scratch;
+    const std::int64_t keys = span.end - span.first, first = panel * Tile::kPanelRows;
+    score_panel<kUsed>(task, panel, s.k_rows + (span.first - block_first), keys);
+
+    const bool cut = !lanes.all.covers(span.first, span.end), masked = a.mask.present();
+    // The maximum may be taken before scaling only where scaling keeps the order.
+    const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
+    if (!plain) {
+        scale_and_cap<kUsed>(s.scores, keys, a.scale, a.softcap);
+        if (a.alibi) add_alibi<kUsed>(s.scores, span.first, keys, lanes, task.pointers.alibi_slopes, task.rule.diagonal);
+        if (masked) apply_mask(s.scores, span.first, keys, lanes, a.mask, task.pointers.mask, task.item.batch);
+        if (cut) exclude_outside<kUsed>(s.scores, span.first, keys, lanes, task.rule, task.sequence.len_kv);
+    }
+    const float scale = plain ? a.scale : 1.0f;
+    if (cut || masked)
+        online_softmax<kUsed, true>(s.scores, keys, scale, s.peak + first, s.sum + first, s.rescale + first);
+    else
+        online_softmax<kUsed, false>(s.scores, keys, scale, s.peak + first, s.sum + first, s.rescale + first);
+
+    if (a.dropout) {
+        const float kept_scale = a.dropout_p < 1 ? 1 / (1 - a.dropout_p) : 0.0f;
+        drop(s.scores, span.first, keys, lanes, task.pointers.dropout, kept_scale, task.item.batch * a.head_q);
+    }
+    output_panel<kUsed>(task, panel, s.v_rows + (span.first - block_first), keys);
+}
+
+void attend_block(const Task& task, const Lanes* panels, std::int64_t block_first, std::int64_t block_end) {
+    load_block(task, block_first, block_end - block_first);
+    for (std::int64_t panel = 0; panel * Tile::kPanelRows < task.rows; ++panel) {
+        const Lanes& lanes = panels[panel];
+        const kernels::Extent span{std::max(block_first, lanes.any.first), std::min(block_end, lanes.any.end)};
+        if (span.empty()) continue;
+        if (lanes.count <= kLanes)
+            attend_panel<1>(task, panel, lanes, block_first, span);
+        else if (lanes.count <= 2 * kLanes)
+            attend_panel<2>(task, panel, lanes, block_first, span);
+        else
+            attend_panel<3>(task, panel, lanes, block_first, span);
+    }
+}
+
+// Row r's unnormalised output into `row`.
+HWY_INLINE void read_out(const Task& task, std::int64_t r, float* row) {
+    const Scratch& s = task.scratch;
+    const std::int64_t dim_v = task.attention.dim_v;
+    if (task.few) {
+        std::copy(s.out + r * s.out_stride, s.out + r * s.out_stride + dim_v, row);
+        return;
+    }
+    const float* panel = s.out + r / Tile::kPanelRows * Tile::kPanelRows * round_up(dim_v, Tile::kStep) + r % Tile::kPanelRows;
+    for (std::int64_t e = 0; e < dim_v; ++e) row[e] = panel[e * Tile::kPanelRows];
+}
+
+// Normalises one row, sink included, and stores out and lse. `row` holds sum_j exp(s_j - peak) v_j.
+void store_row(const Attention& a, const Pointers& p, std::int64_t batch, std::int64_t head, std::int64_t token, float peak, float sum, float* row) {
+    float weight = sum > 0 || sum != sum ? 1 / sum : 0.0f, total_peak = peak, total = sum;
+    const bool empty = sum == 0;
+    if (a.sink) {
+        const float sink = p.sink[head];
+        total_peak = peak > sink ? peak : sink;
+        const float shift = total_peak == -kInfinity ? 0.0f : total_peak;
+        total = (empty ? 0.0f : sum * std::exp(peak - shift)) + std::exp(sink - shift);
+        weight = empty ? 0.0f : std::exp(peak - shift) / total;
+    }
+    if (empty)
+        std::fill(row, row + a.dim_v, 0.0f);
+    else
+        for (std::int64_t e = 0; e < a.dim_v; ++e) row[e] *= weight;
+    narrow(a.out.type, row, a.dim_v, p.out, a.out.offset(batch, head, token));
+    if (a.lse.present()) p.lse[a.lse.offset(batch, head, token)] = total == 0 ? -kInfinity : total_peak + std::log(total);
+}
+
+// A slot: peak [rows], sum [rows], output [rows][dim_v].
+void store_partial(const Task& task, float* slot) {
+    std::copy(task.scratch.peak, task.scratch.peak + task.rows, slot);
+    std::copy(task.scratch.sum, task.scratch.sum + task.rows, slot + task.rows);
+    for (std::int64_t r = 0; r < task.rows; ++r) read_out(task, r, slot + 2 * task.rows + r * task.attention.dim_v);
+}
+
+void store_item(const Task& task) {
+    for (std::int64_t r = 0; r < task.rows; ++r) {
+        read_out(task, r, task.scratch.row);
+        store_row(task.attention, task.pointers, task.q_batch(), task.head_of(r), task.sequence.q_first + task.row_of(r), task.scratch.peak[r],
+                  task.scratch.sum[r], task.scratch.row);
+    }
+}
+
+void attend_item(const Attention& attention, const Pointers& pointers, const Schedule& schedule, const Placed& placed, const Scratch& scratch) {
+    const Item& item = placed.item;
+    const Task task{attention,
+                    pointers,
+                    *placed.sequence,
+                    item,
+                    scratch,
+                    rule_of(attention, *placed.sequence),
+                    item.heads * item.rows,
+                    item.heads * item.rows <= Tile::kFewRows};
+    static_assert(kMaxItemRows % Tile::kPanelRows == 0);
+    Lanes panels[kMaxItemRows / Tile::kPanelRows];
+    for (std::int64_t first = 0; first < task.rows; first += Tile::kPanelRows) {
+        panels[first / Tile::kPanelRows] = lanes_of(item, first, task.rule, task.sequence.len_kv);
+    }
+    pack_q(task);
+    reset_state(task);
+    for (std::int64_t first = item.keys.first; first < item.keys.end; first += kBlockKeys) {
+        attend_block(task, panels, first, std::min(first + kBlockKeys, item.keys.end));
+    }
+    if (item.slot < 0)
+        store_item(task);
+    else
+        store_partial(task, schedule.partials + item.slot * schedule.slot_floats);
+}
+
+// Adds the splits of an item in the order of their keys, so that the result does not depend on who computed them.
+void merge_item(const Attention& a, const Pointers& p, const Schedule& schedule, const Placed& placed, const Scratch& scratch) {
+    const Item& item = placed.item;
+    const Sequence& sequence = *placed.sequence;
+    if (item.slot < 0) return;
+    const std::int64_t rows = item.heads * item.rows;
+    for (std::int64_t r = 0; r < rows; ++r) {
+        const auto slot_of = [&](std::int64_t split) { return schedule.partials + (item.slot + split) * schedule.slot_floats; };
+        float peak = -kInfinity;
+        for (std::int64_t split = 0; split < sequence.splits; ++split) peak = std::max(peak, slot_of(split)[r]);
+        const float shift = peak == -kInfinity ? 0.0f : peak;
+        float sum = 0;
+        std::fill(scratch.row, scratch.row + a.dim_v, 0.0f);
+        for (std::int64_t split = 0; split < sequence.splits; ++split) {
+            const float* slot = slot_of(split);
+            if (slot[rows + r] == 0) continue;  // nothing attended to in this split
+            const float weight = std::exp(slot[r] - shift);
+            sum += weight * slot[rows + r];
+            const float* part = slot + 2 * rows + r * a.dim_v;
+            for (std::int64_t e = 0; e < a.dim_v; ++e) scratch.row[e] += weight * part[e];
+        }
+        store_row(a, p, a.ragged_q ? 0 : item.batch, item.head_first + r / item.rows, sequence.q_first + item.row_first + r % item.rows, peak, sum,
+                  scratch.row);
+    }
+}
+
+template <class Each>
+void for_items(const Attention& attention, const Schedule& schedule, std::int64_t begin, std::int64_t end, bool merging, char* slice,
+               const Each& each) {
+    Scratch scratch;
+    carve(attention, kernel_here(), schedule.item_rows, slice, &scratch);
+    for (std::int64_t i = begin; i < end; ++i) each(place(attention, schedule, i, merging), scratch);
+}
+
+void attend(const Attention& attention, const Pointers& pointers, const Schedule& schedule, std::int64_t begin, std::int64_t end, char* slice) {
+    for_items(attention, schedule, begin, end, false, slice,
+              [&](const Placed& placed, const Scratch& scratch) { attend_item(attention, pointers, schedule, placed, scratch); });
+}
+
+void merge(const Attention& attention, const Pointers& pointers, const Schedule& schedule, std::int64_t begin, std::int64_t end, char* slice) {
+    for_items(attention, schedule, begin, end, true, slice,
+              [&](const Placed& placed, const Scratch& scratch) { merge_item(attention, pointers, schedule, placed, scratch); });
+}
+
+const Kernel& kernel_here() {
+    static const Kernel kKernel{hwy::TargetName(HWY_TARGET), Tile::kPanelRows, kLanes, Tile::kStep, Tile::kFewRows, attend, merge};
+    return kKernel;
+}
+
+}  // namespace rocforge::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace rocforge::cpu {
+
+// Best first. A kernel that the machine cannot run is left out.
+std::vector<const Kernel*> kernels_here() {
+    std::vector<const Kernel*> found;
+    const std::int64_t runs = hwy::SupportedTargets();
+    const auto add = [&](std::int64_t target, const Kernel& kernel) {
+        if (runs & target) found.push_back(&kernel);
+    };
+#if HWY_TARGETS & HWY_AVX3
+    add(HWY_AVX3, N_AVX3::kernel_here());
+#endif
+#if HWY_TARGETS & HWY_AVX2
+    add(HWY_AVX2, N_AVX2::kernel_here());
+#endif
+#if HWY_TARGETS & HWY_SSE4
+    add(HWY_SSE4, N_SSE4::kernel_here());
+#endif
+#if HWY_TARGETS & HWY_NEON
+    add(HWY_NEON, N_NEON::kernel_here());
+#endif
+    const Kernel& baseline = HWY_STATIC_DISPATCH(kernel_here)();
+    if (std::find(found.begin(), found.end(), &baseline) == found.end()) found.push_back(&baseline);
+    return found;
+}
+
+}  // namespace rocforge::cpu
+#endif

@@ -1,0 +1,295 @@
+// The cpu backend: adapts plugin.h's problems and arguments to attention.h's. Always there, on any machine that Highway knows; threads come
+// from the host's parallel_for alone, memory from the workspace alone. The math is in kernel.cpp, what it refuses in limits.cpp.
+#include <rocforge/plugin.hpp>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "plugins/cpu/attention.h"
+#include "plugins/cpu/limits.h"
+#include "plugins/cpu/machine.h"
+
+namespace rocforge::cpu {
+namespace {
+
+constexpr const char* kName = "cpu";
+
+Operand operand_of(const rf_tensor& t, bool present = true) {
+    if (!present) return {};
+    return {type_of(t.dtype), t.stride[0], t.stride[1], t.stride[2], t.stride[3]};
+}
+
+std::int64_t scale_group(const Operand& scale, const rf_tensor& t, std::int64_t dim) { return scale.present() ? dim / t.shape[3] : 1; }
+
+Attention attention_of(const rf_problem& p) {
+    const auto has = [&](rf_features bits) { return (p.features & bits) != 0; };
+    Attention a{.batch = p.batch,
+                .head_q = p.q.shape[1],
+                .head_kv = p.k.shape[1],
+                .max_seq_q = p.max_seq_q,
+                .max_seq_kv = p.max_seq_kv,
+                .dim = p.q.shape[3],
+                .dim_v = p.v.shape[3],
+                .q_tokens = p.q.shape[2],
+                .kv_tokens = p.k.shape[2],
+                .page_size = p.page_size,
+                .pages = p.k.shape[0],
+                .block_table_stride = p.block_table_stride,
+                .q = operand_of(p.q),
+                .k = operand_of(p.k),
+                .v = operand_of(p.v),
+                .out = operand_of(p.out),
+                .mask = operand_of(p.mask, has(RF_F_MASK_BOOL | RF_F_MASK_ADD)),
+                .lse = operand_of(p.lse, has(RF_F_LSE)),
+                .k_scale = operand_of(p.k_scale, has(RF_F_KV_SCALES)),
+                .v_scale = operand_of(p.v_scale, has(RF_F_KV_SCALES)),
+                .scale = p.scale,
+                .causal = has(RF_F_CAUSAL),
+                .bottom_right = has(RF_F_BOTTOM_RIGHT),
+                .alibi = has(RF_F_ALIBI),
+                .sink = has(RF_F_SINK),
+                .dropout = has(RF_F_DROPOUT),
+                .kv_lengths = has(RF_F_KV_LENGTHS),
+                .ragged_q = has(RF_F_RAGGED_Q),
+                .ragged_kv = has(RF_F_RAGGED_KV),
+                .paged = has(RF_F_PAGED_KV),
+                .wide_index = p.index_dtype.bits == 64};
+    a.k_scale_group = scale_group(a.k_scale, p.k_scale, a.dim);
+    a.v_scale_group = scale_group(a.v_scale, p.v_scale, a.dim_v);
+    if (has(RF_F_WINDOW)) a.window_left = p.window_left, a.window_right = p.window_right;
+    if (has(RF_F_DIAGONAL)) a.diagonal = p.diagonal;
+    if (has(RF_F_SOFTCAP)) a.softcap = p.softcap;
+    if (has(RF_F_DROPOUT)) a.dropout_p = p.dropout_p;
+    return a;
+}
+
+Pointers pointers_of(const rf_args& args, float dropout_p) {
+    return {.q = args.q,
+            .k = args.k,
+            .v = args.v,
+            .out = args.out,
+            .lse = static_cast<float*>(args.lse),
+            .mask = args.mask,
+            .alibi_slopes = static_cast<const float*>(args.alibi_slopes),
+            .sink = static_cast<const float*>(args.sink),
+            .kv_lengths = args.kv_lengths,
+            .cu_seqlens_q = args.cu_seqlens_q,
+            .cu_seqlens_kv = args.cu_seqlens_kv,
+            .block_table = args.block_table,
+            .k_scale = args.k_scale,
+            .v_scale = args.v_scale,
+            .dropout = {args.dropout_seed, args.dropout_offset, kernels::Dropout::threshold_of(dropout_p)}};
+}
+
+std::string lower(std::string_view text) {
+    std::string result(text);
+    for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+    return result;
+}
+
+std::string kernel_name(const Attention& a, const Kernel& kernel) {
+    const char* types[] = {"", "f32", "f16", "bf16", ""};
+    const bool few = a.group() * a.max_seq_q <= kernel.few_rows;
+    return std::string(few ? "decode_" : "prefill_") + types[static_cast<int>(a.k.type)] + " " + lower(kernel.target);
+}
+
+// A slot's first refusal, as a sentence.
+struct FirstRefusal {
+    std::string text;
+    static void report(void* self, const rf_reason* reason) {
+        std::string& text = static_cast<FirstRefusal*>(self)->text;
+        if (text.empty()) text = std::string(reason->field) + " is " + reason->have + "; need " + reason->need;
+    }
+};
+
+class Plan {
+public:
+    Plan(const rf_host_api& host, const Kernel& kernel, const Attention& attention, const Workspace& space)
+        : host_(host), kernel_(kernel), attention_(attention), space_(space), name_(kernel_name(attention, kernel)) {}
+
+    const char* name() const { return name_.c_str(); }
+
+    void forward(const rf_args& args) const {
+        if (args.struct_size < sizeof(rf_args)) throw Failure(RF_INCOMPATIBLE, "cpu: rf_args of " + std::to_string(args.struct_size) + " bytes");
+        if (attention_.batch == 0 || attention_.max_seq_q == 0) return;
+        if (!args.workspace || args.workspace_bytes < static_cast<std::uint64_t>(space_.bytes)) {
+            throw Failure(RF_INVALID,
+                          "cpu: workspace of " + std::to_string(args.workspace_bytes) + " bytes; the plan needs " + std::to_string(space_.bytes));
+        }
+        Call call{*this, pointers_of(args, attention_.dropout_p), {}};
+        const std::string wrong =
+            schedule(attention_, call.pointers, kernel_, space_, args.live_batch, static_cast<char*>(args.workspace), &call.schedule);
+        if (!wrong.empty()) throw Failure(RF_INVALID, "cpu: " + wrong);
+        spread<&Kernel::attend>(call, call.schedule.items);
+        if (call.schedule.split_keys > 0) spread<&Kernel::merge>(call, call.schedule.whole_items);
+    }
+
+private:
+    struct Call {
+        const Plan& plan;
+        Pointers pointers;
+        Schedule schedule;
+    };
+
+    template <auto kStep> static void body(void* arg, std::int64_t begin, std::int64_t end, std::uint32_t worker) {
+        const Call& call = *static_cast<const Call*>(arg);
+        (call.plan.kernel_.*kStep)(call.plan.attention_, call.pointers, call.schedule, begin, end,
+                                   call.schedule.slices + worker * call.schedule.slice_bytes);
+    }
+
+    template <auto kStep> void spread(Call& call, std::int64_t items) const {
+        const std::uint32_t workers = static_cast<std::uint32_t>(std::min<std::int64_t>(call.schedule.workers, items));
+        if (workers > 1)
+            host_.parallel_for(host_.self, items, workers, body<kStep>, &call);
+        else if (workers == 1)
+            body<kStep>(&call, 0, items, 0);
+    }
+
+    const rf_host_api& host_;
+    const Kernel& kernel_;
+    Attention attention_;
+    Workspace space_;
+    std::string name_;
+};
+
+constexpr rf_option kThreads{sizeof(rf_option), 0, "threads", "0..1024", "0", "threads of a call; 0: as many as the host lends"};
+constexpr rf_option kSimd{
+    sizeof(rf_option), 0, "simd", "auto|avx3|avx2|sse4|neon|baseline", "auto", "instruction set; auto: the best of this machine"};
+constexpr const rf_option* kOptions[] = {&kThreads, &kSimd, nullptr};
+
+constexpr const char* kKnownArchs[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"};
+
+class Backend {
+public:
+    using Plan = cpu::Plan;
+
+    explicit Backend(const rf_host_api& host)
+        : host_(host), machine_(this_machine()), kernel_(choose_kernel(option(kSimd))), workers_(choose_workers(option(kThreads))) {}
+
+    rf_code device(std::int32_t index, rf_device& out) const {
+        if (index != 0) return RF_NOT_FOUND;
+        out = {.struct_size = out.struct_size,
+               .kind = RF_DEVICE_CPU,
+               .ordinal = 0,
+               .wave_size = static_cast<std::uint32_t>(kernel_.lanes),
+               .compute_units = machine_.cores,
+               .lds_bytes = 0,
+               .memory_bytes = machine_.memory_bytes,
+               .arch = arch_of_target(kernel_.target),
+               .name = machine_.name.c_str(),
+               .runtime = ""};
+        return RF_OK;
+    }
+
+    rf_code describe(std::string_view arch, rf_device& out) const {
+        const auto* known = std::find(std::begin(kKnownArchs), std::end(kKnownArchs), arch);
+        if (known == std::end(kKnownArchs)) return RF_NOT_FOUND;
+        out = {.struct_size = out.struct_size,
+               .kind = RF_DEVICE_CPU,
+               .ordinal = -1,
+               .wave_size = 0,
+               .compute_units = 0,
+               .lds_bytes = 0,
+               .memory_bytes = 0,
+               .arch = *known,
+               .name = *known,
+               .runtime = ""};
+        return RF_OK;
+    }
+
+    void supports(const rf_device& device, const rf_problem& problem, Reasons& reasons) const {
+        if (device.kind != RF_DEVICE_CPU) reasons.refuse(RF_R_DEVICE_KIND, "device.kind", std::to_string(device.kind), "1 (cpu)");
+        bool within = true;
+        check_limits(problem, reasons);
+        if (reasons.verdict() != RF_OK) within = false;
+        if (!within) return;
+        const Workspace least = plan_workspace(attention_of(problem), kernel_, workers_, problem.workspace_limit_bytes);
+        if (static_cast<std::uint64_t>(least.bytes) <= problem.workspace_limit_bytes) return;
+        reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(problem.workspace_limit_bytes),
+                       "at least " + std::to_string(least.bytes) + " for one worker", "raise the limit");
+    }
+
+    rf_code kv_layout(const rf_device&, const rf_problem& problem, std::uint32_t index, rf_kv_layout& out) const {
+        if (index > 1) return RF_NOT_FOUND;
+        const bool paged = (problem.features & RF_F_PAGED_KV) != 0;
+        out = {.struct_size = out.struct_size,
+               .kind = paged ? std::uint32_t{RF_KV_PAGED} : std::uint32_t{RF_KV_CONTIGUOUS},
+               .page_min = paged ? 1 : 0,
+               .page_max = paged ? kMaxLength : 0,
+               .page_multiple = paged ? 1 : 0,
+               .align = 1,
+               .order = {0, 1, 2, 3}};
+        if (index == 1) std::swap(out.order[1], out.order[2]);  // tokens before heads: rows of a head lie apart, so the prefetcher sees less
+        return RF_OK;
+    }
+
+    std::unique_ptr<Plan> plan(const rf_device& device, const rf_problem& problem, std::uint32_t algo, rf_plan_info& info) const {
+        if (algo != 0) throw Failure(RF_NOT_FOUND, "cpu: algo " + std::to_string(algo) + "; there is algo 0 alone");
+        if (device.ordinal < 0) throw Failure(RF_UNAVAILABLE, "cpu: a hypothetical device runs nothing; use cpu:0");
+        FirstRefusal refusal;
+        const rf_sink sink{sizeof(rf_sink), 0, &refusal, FirstRefusal::report};
+        Reasons reasons(&sink);
+        supports(device, problem, reasons);
+        if (reasons.verdict() != RF_OK) throw Failure(RF_UNSUPPORTED, "cpu: " + refusal.text);
+        const Attention attention = attention_of(problem);
+        const Workspace space = plan_workspace(attention, kernel_, workers_, problem.workspace_limit_bytes);
+        auto made = std::make_unique<Plan>(host_, kernel_, attention, space);
+        info = {.struct_size = info.struct_size,
+                .flags = RF_P_DETERMINISTIC,
+                .workspace_bytes = static_cast<std::uint64_t>(space.bytes),
+                .zeroed_bytes = 0,
+                .estimate_us = -1,
+                .kernel = made->name()};
+        return made;
+    }
+
+private:
+    std::string option(const rf_option& declared) const {
+        const char* value = host_.option(host_.self, kName, declared.key);
+        return value && *value ? value : declared.preset;
+    }
+
+    static const Kernel& choose_kernel(const std::string& simd) {
+        const std::vector<const Kernel*> found = kernels_here();
+        if (simd == "auto") return *found.front();
+        if (simd == "baseline") return *found.back();
+        std::string names;
+        for (const Kernel* kernel : found) {
+            if (lower(kernel->target) == simd) return *kernel;
+            names += (names.empty() ? "" : ", ") + lower(kernel->target);
+        }
+        throw Failure(RF_INVALID, "cpu: option simd is \"" + simd + "\"; this machine runs " + names);
+    }
+
+    std::uint32_t choose_workers(const std::string& threads) const {
+        std::uint32_t value = 0;
+        const auto [end, wrong] = std::from_chars(threads.data(), threads.data() + threads.size(), value);
+        if (wrong != std::errc() || end != threads.data() + threads.size() || value > 1024) {
+            throw Failure(RF_INVALID, "cpu: option threads is \"" + threads + "\"; need 0..1024");
+        }
+        const std::uint32_t lent = std::max(host_.workers, 1u);
+        return value == 0 ? lent : std::min(value, lent);
+    }
+
+    const rf_host_api& host_;
+    Machine machine_;
+    const Kernel& kernel_;
+    std::uint32_t workers_;
+};
+
+constexpr rf_features kFeatures = RF_F_CAUSAL | RF_F_BOTTOM_RIGHT | RF_F_WINDOW | RF_F_GROUPED_HEADS | RF_F_MASK_BOOL | RF_F_MASK_ADD | RF_F_ALIBI |
+                                  RF_F_SOFTCAP | RF_F_SINK | RF_F_KV_LENGTHS | RF_F_RAGGED_Q | RF_F_PAGED_KV | RF_F_LSE | RF_F_DIM_V | RF_F_DROPOUT |
+                                  RF_F_DETERMINISTIC | RF_F_KV_DTYPE | RF_F_KV_SCALES | RF_F_RAGGED_KV | RF_F_DIAGONAL | RF_F_OUT_DTYPE;
+
+constexpr rf_backend_api kTable = rocforge::backend_table<Backend>(
+    {.name = kName, .version = "0.1.0", .vendor = "rocforge", .features = kFeatures, .device_kind = RF_DEVICE_CPU, .options = kOptions});
+
+}  // namespace
+}  // namespace rocforge::cpu
+
+extern "C" rf_code rocforge_plugin_v1(const rf_host_api* host, rf_error*) { return host->register_backend(host->self, &rocforge::cpu::kTable); }

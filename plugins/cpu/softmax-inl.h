@@ -1,0 +1,187 @@
+// What happens to the scores of one panel and one block of keys between the two products: scale, softcap, ALiBi, masks, exclusion, the
+// online softmax and dropout, per Highway target. Each is one pass over scores [key][kPanelRows], which stays in L1. A lane is a row
+// throughout, so no pass reduces across lanes. (Online softmax: Milakov and Gimelshein, arXiv:1805.02867.)
+#if defined(ROCFORGE_CPU_SOFTMAX_INL_H) == defined(HWY_TARGET_TOGGLE)
+#ifdef ROCFORGE_CPU_SOFTMAX_INL_H
+#undef ROCFORGE_CPU_SOFTMAX_INL_H
+#else
+#define ROCFORGE_CPU_SOFTMAX_INL_H
+#endif
+
+#include "plugins/cpu/attention.h"
+#include "plugins/cpu/tiles-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace rocforge::cpu::HWY_NAMESPACE {
+
+// Who the lanes of a panel are. Lanes past `count` repeat the last row: their results are never stored.
+struct Lanes {
+    std::int64_t count;
+    std::int64_t row[Tile::kPanelRows];   // i, local to the sequence
+    std::int64_t head[Tile::kPanelRows];  // query head
+    kernels::Extent any, all;             // keys that some row, that every row attends to
+};
+
+HWY_INLINE Lanes lanes_of(const Item& item, std::int64_t first, const kernels::ExtentRule& rule, std::int64_t len_kv) {
+    Lanes lanes;
+    const std::int64_t total = item.heads * item.rows;
+    lanes.count = total - first < Tile::kPanelRows ? total - first : Tile::kPanelRows;
+    for (std::int64_t lane = 0; lane < Tile::kPanelRows; ++lane) {
+        const std::int64_t r = first + (lane < lanes.count ? lane : lanes.count - 1);
+        lanes.row[lane] = item.row_first + r % item.rows;
+        lanes.head[lane] = item.head_first + r / item.rows;
+    }
+    const bool one_head = lanes.head[0] == lanes.head[lanes.count - 1];
+    const std::int64_t row_first = one_head ? lanes.row[0] : item.row_first;
+    const std::int64_t row_end = one_head ? lanes.row[lanes.count - 1] + 1 : item.row_first + item.rows;
+    lanes.any = rule.any_of_rows(row_first, row_end, len_kv);
+    lanes.all = rule.all_of_rows(row_first, row_end, len_kv);
+    return lanes;
+}
+
+// s = scale * s, then softcap * tanh(s / softcap) unless softcap is 0.
+template <int kUsed> HWY_INLINE void scale_and_cap(float* scores, std::int64_t keys, float scale, float softcap) {
+    const D d;
+    for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
+#pragma GCC unroll 3
+        for (int n = 0; n < kUsed; ++n) {
+            V s = hn::Mul(hn::Load(d, scores + n * kLanes), hn::Set(d, scale));
+            if (softcap != 0) s = hn::Mul(tanh_of(hn::Div(s, hn::Set(d, softcap))), hn::Set(d, softcap));
+            hn::Store(s, d, scores + n * kLanes);
+        }
+    }
+}
+
+// s -= slope * |i + diagonal - j|
+template <int kUsed>
+HWY_INLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const float* slopes, std::int64_t diagonal) {
+    const D d;
+    HWY_ALIGN float slope[Tile::kPanelRows];
+    HWY_ALIGN float ahead[Tile::kPanelRows];  // of the block's first key; exact up to 2^24
+    for (int lane = 0; lane < kUsed * kLanes; ++lane) {
+        slope[lane] = slopes[lanes.head[lane]];
+        ahead[lane] = static_cast<float>(lanes.row[lane] + diagonal - key_first);
+    }
+    for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
+        const V at = hn::Set(d, static_cast<float>(key));
+        for (int n = 0; n < kUsed; ++n) {
+            const V distance = hn::Abs(hn::Sub(hn::Load(d, ahead + n * kLanes), at));
+            const V s = hn::Load(d, scores + n * kLanes);
+            hn::Store(hn::NegMulAdd(hn::Load(d, slope + n * kLanes), distance, s), d, scores + n * kLanes);
+        }
+    }
+}
+
+// One row's mask over the block; `at` reads element j as what is added: 0 keeps, -inf excludes.
+template <class At> HWY_INLINE void mask_row(float* scores, std::int64_t keys, const At& at) {
+    for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
+        const float added = at(key);
+        // Assigned, not added: the score of an excluded key may be NaN or +inf.
+        *scores = added == -kInfinity ? -kInfinity : *scores + added;
+    }
+}
+
+// Adds the additive mask, or excludes what the boolean mask does not keep.
+HWY_INLINE void apply_mask(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const Operand& mask, const void* data,
+                           std::int64_t batch) {
+    for (std::int64_t lane = 0; lane < lanes.count; ++lane) {
+        const std::int64_t first = mask.offset(batch, lanes.head[lane], lanes.row[lane]) + key_first * mask.last;
+        float* row = scores + lane;
+        switch (mask.type) {
+            case Type::boolean: {
+                const std::uint8_t* keep = static_cast<const std::uint8_t*>(data) + first;
+                mask_row(row, keys, [&](std::int64_t key) { return keep[key * mask.last] ? 0.0f : -kInfinity; });
+                break;
+            }
+            case Type::f32: {
+                const float* added = static_cast<const float*>(data) + first;
+                mask_row(row, keys, [&](std::int64_t key) { return added[key * mask.last]; });
+                break;
+            }
+            default:
+                mask_row(row, keys, [&](std::int64_t key) { return element(mask.type, data, first + key * mask.last); });
+        }
+    }
+}
+
+// s = -inf outside each row's own extent.
+template <int kUsed>
+HWY_INLINE void exclude_outside(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const kernels::ExtentRule& rule,
+                                std::int64_t len_kv) {
+    const D d;
+    HWY_ALIGN float first[Tile::kPanelRows];  // relative to the block and clamped to it, so exact in f32
+    HWY_ALIGN float end[Tile::kPanelRows];
+    for (int lane = 0; lane < kUsed * kLanes; ++lane) {
+        const kernels::Extent extent = rule.of_row(lanes.row[lane], len_kv);
+        first[lane] = static_cast<float>(kernels::ExtentRule::clamp(extent.first - key_first, 0, keys));
+        end[lane] = static_cast<float>(kernels::ExtentRule::clamp(extent.end - key_first, 0, keys));
+    }
+    const V excluded = hn::Set(d, -kInfinity);
+    for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
+        const V at = hn::Set(d, static_cast<float>(key));
+        for (int n = 0; n < kUsed; ++n) {
+            const M inside = hn::And(hn::Ge(at, hn::Load(d, first + n * kLanes)), hn::Lt(at, hn::Load(d, end + n * kLanes)));
+            hn::Store(hn::IfThenElse(inside, hn::Load(d, scores + n * kLanes), excluded), d, scores + n * kLanes);
+        }
+    }
+}
+
+// Scores to probabilities exp(scale * s - peak), with the rows' running maximum, sum and rescale brought up to date. With kExcluding, scores
+// of -inf become -0 (see tiles-inl.h).
+template <int kUsed, bool kExcluding>
+HWY_INLINE void online_softmax(float* scores, std::int64_t keys, float scale, float* peaks, float* sums, float* rescales) {
+    const D d;
+    const V scales = hn::Set(d, scale), none = hn::Set(d, -kInfinity);
+    V peak[kUsed], sum[kUsed];
+#pragma GCC unroll 3
+    for (int n = 0; n < kUsed; ++n) {
+        peak[n] = none;
+        sum[n] = hn::Zero(d);
+    }
+    const float* s = scores;
+    for (std::int64_t key = 0; key < keys; ++key, s += Tile::kPanelRows) {
+#pragma GCC unroll 3
+        for (int n = 0; n < kUsed; ++n) peak[n] = hn::Max(peak[n], hn::Load(d, s + n * kLanes));
+    }
+    V old_sum[kUsed], shift[kUsed];
+#pragma GCC unroll 3
+    for (int n = 0; n < kUsed; ++n) {
+        const V old_peak = hn::Load(d, peaks + n * kLanes), new_peak = hn::Max(old_peak, hn::Mul(peak[n], scales));
+        // A row that may attend to nothing so far: (-inf) - (-inf) is NaN.
+        shift[n] = hn::IfThenZeroElse(hn::Eq(new_peak, none), new_peak);
+        const V rescale = exp_of(hn::Sub(old_peak, shift[n]));
+        hn::Store(new_peak, d, peaks + n * kLanes);
+        hn::Store(rescale, d, rescales + n * kLanes);
+        old_sum[n] = hn::Mul(hn::Load(d, sums + n * kLanes), rescale);
+    }
+    float* p = scores;
+    for (std::int64_t key = 0; key < keys; ++key, p += Tile::kPanelRows) {
+#pragma GCC unroll 3
+        for (int n = 0; n < kUsed; ++n) {
+            const V score = hn::Load(d, p + n * kLanes);
+            V weight = exp_of(hn::MulSub(score, scales, shift[n]));
+            if constexpr (kExcluding) weight = hn::IfThenElse(hn::Eq(score, none), hn::Set(d, -0.0f), weight);
+            sum[n] = hn::Add(sum[n], weight);
+            hn::Store(weight, d, p + n * kLanes);
+        }
+    }
+#pragma GCC unroll 3
+    for (int n = 0; n < kUsed; ++n) hn::Store(hn::Add(old_sum[n], sum[n]), d, sums + n * kLanes);
+}
+
+// Zeroes what dropout drops and divides what it keeps by 1 - p. After the sums: lse is of the undropped row.
+HWY_INLINE void drop(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const kernels::Dropout& dropout, float kept_scale,
+                     std::int64_t first_head) {
+    for (std::int64_t lane = 0; lane < lanes.count; ++lane) {
+        const std::uint32_t row = static_cast<std::uint32_t>(lanes.row[lane]), head = static_cast<std::uint32_t>(first_head + lanes.head[lane]);
+        kernels::PhiloxWords words{};
+        for (std::int64_t j = key_first; j < key_first + keys; ++j) {
+            if (j == key_first || j % 4 == 0) words = dropout.words(static_cast<std::uint32_t>(j / 4), row, head);
+            scores[(j - key_first) * Tile::kPanelRows + lane] *= dropout.keeps(words.word[j % 4]) ? kept_scale : 0.0f;
+        }
+    }
+}
+
+}  // namespace rocforge::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+#endif
