@@ -293,6 +293,7 @@ static_assert(RF_R_DRIVER == 13);
 static_assert(RF_R_NOT_BUILT == 14);
 static_assert(RF_R_DISABLED == 15);
 static_assert(RF_R_DEVICE_KIND == 16);
+static_assert(RF_R_FAULT == 17);
 
 static_assert(RF_KV_CONTIGUOUS == 1);
 static_assert(RF_KV_PAGED == 2);

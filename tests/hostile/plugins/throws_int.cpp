@@ -1,0 +1,4 @@
+// Throws what is no std::exception.
+#include <rocforge/plugin.h>
+
+extern "C" rf_code rocforge_plugin_v1(const rf_host_api*, rf_error*) { throw 7; }
