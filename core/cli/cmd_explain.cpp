@@ -59,7 +59,6 @@ void print_people(const Terminal& terminal, const Verdict& verdict, const rf_dev
     const std::string where = fmt::format("{}{}", device_name(device), device.ordinal < 0 ? " (not in this machine)" : "");
     if (verdict.backend.empty()) {
         terminal.line(fmt::format("{} would run this on {}", terminal.paint(Colour::kRed, "no backend"), where));
-        if (!verdict.why.empty()) terminal.line("decided by " + verdict.why);
     } else {
         terminal.line(fmt::format("{} would run this on {}", terminal.paint(Colour::kGreen, verdict.backend), where));
         terminal.line(

@@ -73,8 +73,8 @@ void print_folders(const Terminal& terminal, const Inventory& inventory) {
     if (inventory.folders.empty()) return terminal.line("  none");
     Table table({"folder", "named by", "verdict"});
     for (const rocforge_folder& folder : inventory.folders) {
-        const std::string reason = text_or_empty(folder.reason);
-        table.add({text_or_empty(folder.path), text_or_empty(folder.origin), folder_verdict(folder.status) + (reason.empty() ? "" : ": " + reason)});
+        const std::string why = folder.status == ROCFORGE_REFUSED ? ": " + text_or_empty(folder.reason) : "";
+        table.add({text_or_empty(folder.path), text_or_empty(folder.origin), folder_verdict(folder.status) + why});
     }
     table.print(terminal);
 }

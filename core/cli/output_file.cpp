@@ -15,8 +15,8 @@ namespace rocforge::cli {
 namespace fs = std::filesystem;
 
 OutputFile::OutputFile(const fs::path& target) : shown_(target), target_(target) {
-    std::error_code failed;
-    if (fs::is_symlink(target_, failed)) target_ = fs::weakly_canonical(target_, failed);
+    std::error_code missing, failed;
+    if (fs::is_symlink(target_, missing)) target_ = fs::weakly_canonical(target_, failed);
     if (failed) fail(failed.value());
     struct stat status {};
     const bool exists = ::stat(target_.c_str(), &status) == 0;
