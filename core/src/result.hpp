@@ -23,6 +23,7 @@ public:
     explicit operator bool() const noexcept { return state_.index() == 0; }
     T& operator*() { return std::get<0>(state_); }
     T* operator->() { return &std::get<0>(state_); }
+    const T* operator->() const { return &std::get<0>(state_); }
     const T& operator*() const { return std::get<0>(state_); }
     const Error& error() const { return std::get<1>(state_); }
 

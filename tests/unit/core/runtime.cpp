@@ -1,0 +1,365 @@
+// The host API over backends that do nothing: registering, selecting, planning, caching, failing. No plugin file is involved.
+#include "support/fake_backend.hpp"
+
+#include <rocforge/rocforge.hpp>
+
+#include <doctest/doctest.h>
+
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+using fake::Behaviour;
+
+namespace {
+
+constexpr Behaviour kGood{.name = "good"}, kSmall{.name = "small", .most_dim = 64}, kNoCausal{.name = "nocausal", .features = RF_F_GROUPED_HEADS},
+    kBadPlan{.name = "badplan", .plan_fails = true}, kNullPlan{.name = "nullplan", .plan_is_null = true}, kBadForward{.name = "badforward", .forward_fails = true},
+    kAbsent{.name = "absent", .device_missing = true}, kSilent{.name = "silent", .refuses_without_reason = true},
+    kRough{.name = "rough", .flags = RF_B_APPROXIMATE}, kRocm{.name = "good", .device_kind = RF_DEVICE_ROCM}, kScratch{.name = "scratch", .workspace_bytes = 1000};
+
+// A context whose order is `order` and that finds no plugin file.
+class World {
+public:
+    explicit World(const std::string& toml = "") {
+        folder_ = std::filesystem::temp_directory_path() / ("rocforge-test-" + std::to_string(getpid()) + "-" + std::to_string(count_++));
+        std::filesystem::create_directories(folder_ / "none");
+        const std::string file = folder_ / "r.toml";
+        std::ofstream(file) << "plugins.paths = ['none']\n" << toml;
+        context_.emplace(file.c_str());
+    }
+    ~World() {
+        context_.reset();
+        std::filesystem::remove_all(folder_);
+    }
+    rocforge::Context& operator*() { return *context_; }
+    rocforge::Context* operator->() { return &*context_; }
+    void close() { context_.reset(); }
+
+private:
+    static inline int count_ = 0;
+    std::filesystem::path folder_;
+    std::optional<rocforge::Context> context_;
+};
+
+rf_device cpu() { return {.struct_size = sizeof(rf_device), .kind = RF_DEVICE_CPU, .ordinal = 0}; }
+rf_problem problem(std::int64_t dim = 32, std::int64_t seq = 8) { return rocforge::dense_problem(rocforge::f32, 1, 2, 2, seq, seq, dim); }
+
+std::vector<float> kMemory(1 << 16);
+rf_args args() { return rocforge::args(kMemory.data(), kMemory.data(), kMemory.data(), kMemory.data()); }
+
+template <class Call> rocforge::Exception thrown_by(Call&& call) {
+    try {
+        call();
+    } catch (const rocforge::Exception& e) {
+        return e;
+    }
+    FAIL("nothing was thrown");
+    throw;
+}
+
+}  // namespace
+
+TEST_CASE("registered backends are listed with their place in the order") {
+    World world("select.order = ['small', '*']\n");
+    world->add(fake::table<kGood>());
+    world->add(fake::table<kSmall>());
+    world->add(fake::table<kRough>());
+    const auto backends = world->backends();
+    REQUIRE(backends.size() == 3);
+    CHECK(std::string(backends[0].name) == "good");
+    CHECK(backends[0].order_rank == 1);
+    CHECK(backends[0].dropped_in == 1);
+    CHECK(backends[1].order_rank == 0);
+    CHECK(backends[1].dropped_in == 0);
+    CHECK(backends[2].order_rank == -1);
+    CHECK(world->plugins().size() == 3);
+    rocforge_backend_info info{};
+    info.struct_size = sizeof info;
+    CHECK(rocforge_find_backend(world->get(), "small", 0, &info, nullptr) == RF_OK);
+    CHECK(std::string(info.version) == "1.0.0");
+}
+
+TEST_CASE("a name is registered once for a kind and again for another") {
+    World world;
+    world->add(fake::table<kGood>());
+    world->add(fake::table<kRocm>());
+    const auto e = thrown_by([&] { world->add(fake::table<kGood>()); });
+    CHECK(e.code() == RF_INVALID);
+    CHECK(std::string(e.what()).find("already registered") != std::string::npos);
+}
+
+TEST_CASE("the order decides and every refusal is told") {
+    World world("select.order = ['small', 'nocausal', 'silent', 'absent', 'good']\n");
+    world->add(fake::table<kGood>());
+    world->add(fake::table<kSmall>());
+    world->add(fake::table<kNoCausal>());
+    world->add(fake::table<kSilent>());
+    world->add(fake::table<kAbsent>());
+    rf_problem p = problem(128);
+    p.features = RF_F_CAUSAL;
+    const rocforge::Choice choice = world->select(cpu(), p);
+    REQUIRE(choice.describe().backend);
+    CHECK(std::string(choice.describe().backend) == "good");
+    struct Want {
+        const char *name, *code, *have;
+        bool partial;
+    };
+    const Want wants[]{{"small", "head_dim", "128", false}, {"nocausal", "feature", "causal", true}, {"silent", "fault", "RF_UNSUPPORTED", false},
+                       {"absent", "driver", "absent: no such hardware here", false}};
+    const auto candidates = choice.candidates();
+    for (std::uint32_t i = 1; i < candidates.size(); ++i) {
+        CAPTURE(candidates[i].name);
+        CHECK(candidates[i].supported == 0);
+        const auto reasons = choice.reasons(i);
+        REQUIRE(reasons.size() == 1);
+        CHECK(std::string(candidates[i].name) == wants[i - 1].name);
+        CHECK(std::string(rocforge_reason_name(reasons[0].code)) == wants[i - 1].code);
+        CHECK(std::string(reasons[0].have) == wants[i - 1].have);
+        CHECK((candidates[i].partial != 0) == wants[i - 1].partial);
+    }
+    CHECK(std::string(choice.plan().describe().backend) == "good");
+    CHECK(std::string(world->plan(cpu(), p).describe().backend) == "good");
+}
+
+TEST_CASE("nobody's refusal is an error with every reason") {
+    World world;
+    world->add(fake::table<kSmall>());
+    const auto e = thrown_by([&] { world->plan(cpu(), problem(128)); });
+    CHECK(e.code() == RF_UNSUPPORTED);
+    CHECK(std::string(e.what()) == "no backend runs this problem on cpu. small: q.shape[3] is 128, wanted at most 64");
+    const rocforge::Choice choice = world->select(cpu(), problem(128));
+    CHECK(choice.describe().backend == nullptr);
+    CHECK(thrown_by([&] { choice.plan(); }).code() == RF_UNSUPPORTED);
+}
+
+TEST_CASE("a named choice refuses aloud, unless fallback allows") {
+    for (const char* fallback : {"error", "warn", "allow"}) {
+        CAPTURE(fallback);
+        World world(std::string("select.order = ['good']\nselect.fallback = '") + fallback + "'\n");
+        world->add(fake::table<kSmall>());
+        world->add(fake::table<kGood>());
+        const rocforge::Choice choice = world->select(cpu(), problem(128), "small");
+        if (std::string(fallback) == "error") {
+            CHECK(choice.describe().backend == nullptr);
+            CHECK(std::string(choice.describe().why).find("'small' (asked for by the caller's choice) refuses") == 0);
+            continue;
+        }
+        CHECK(std::string(choice.describe().backend) == "good");
+        CHECK(choice.describe().fell_back == 1);
+        CHECK(choice.plan().describe().fell_back == 1);
+    }
+}
+
+TEST_CASE("an unknown name is told its neighbour") {
+    World world;
+    world->add(fake::table<kGood>());
+    const auto e = thrown_by([&] { world->select(cpu(), problem(), "goood"); });
+    CHECK(e.code() == RF_NOT_FOUND);
+    CHECK(std::string(e.what()).find("did you mean 'good'?") != std::string::npos);
+    CHECK(thrown_by([&] { world->set_default("goood"); }).code() == RF_NOT_FOUND);
+}
+
+TEST_CASE("set_default decides until it is taken back, and forgets cached plans") {
+    World world("select.order = ['good', 'scratch']\n");
+    world->add(fake::table<kGood>());
+    world->add(fake::table<kScratch>());
+    CHECK(std::string(world->plan(cpu(), problem()).describe().backend) == "good");
+    world->set_default("scratch");
+    CHECK(std::string(world->plan(cpu(), problem()).describe().backend) == "scratch");
+    CHECK(std::string(world->plan(cpu(), problem()).describe().why) == "rocforge_set_default");
+    world->set_default(nullptr);
+    CHECK(std::string(world->plan(cpu(), problem()).describe().backend) == "good");
+}
+
+TEST_CASE("a plan that fails is an error, or under fallback the next backend's turn") {
+    struct Row {
+        const rf_backend_api* api;
+        rf_code code;
+        const char* message;
+    };
+    for (const Row& row : {Row{&fake::table<kBadPlan>(), RF_NO_MEMORY, "badplan: planning fails on purpose"},
+                           Row{&fake::table<kNullPlan>(), RF_INTERNAL, "nullplan: plan returned RF_OK and no plan"}}) {
+        CAPTURE(row.message);
+        const std::string order = std::string("select.order = ['") + row.api->name + "', 'good']\n";
+        World strict(order);
+        strict->add(*row.api);
+        strict->add(fake::table<kGood>());
+        const auto e = thrown_by([&] { strict->plan(cpu(), problem()); });
+        CHECK(e.code() == row.code);
+        CHECK(std::string(e.what()) == row.message);
+
+        World lenient(order + "select.fallback = 'allow'\n");
+        lenient->add(*row.api);
+        lenient->add(fake::table<kGood>());
+        const rocforge::Plan plan = lenient->plan(cpu(), problem());
+        CHECK(std::string(plan.describe().backend) == "good");
+        CHECK(std::string(plan.describe().why).find(row.message) != std::string::npos);
+        CHECK(plan.describe().fell_back == 1);
+    }
+}
+
+TEST_CASE("a forward that fails without a word still has a message") {
+    World world;
+    world->add(fake::table<kBadForward>());
+    const auto e = thrown_by([&] { world->plan(cpu(), problem()).forward(args()); });
+    CHECK(e.code() == RF_DEVICE);
+    CHECK(std::string(e.what()) == "badforward: forward failed and gave no reason");
+}
+
+TEST_CASE("arguments that a plan cannot take are named") {
+    World world;
+    world->add(fake::table<kScratch>());
+    rf_problem p = problem();
+    p.q.align = 64;
+    const rocforge::Plan plan = world->plan(cpu(), p);
+    alignas(256) static float memory[1024];
+    const auto good = [] {
+        rf_args a = rocforge::args(memory, memory, memory, memory);
+        a.workspace = memory;
+        a.workspace_bytes = 1024;
+        return a;
+    };
+    plan.forward(good());
+    struct Row {
+        void (*change)(rf_args&);
+        const char* message;
+    };
+    for (const Row& row : {Row{[](rf_args& a) { a.q = nullptr; }, "args.q is NULL"}, Row{[](rf_args& a) { a.out = nullptr; }, "args.out is NULL"},
+                           Row{[](rf_args& a) { a.q = memory + 1; }, "args.q is 0x"},
+                           Row{[](rf_args& a) { a.k = reinterpret_cast<char*>(memory) + 1; }, "args.k is 0x"},
+                           Row{[](rf_args& a) { a.workspace = nullptr; }, "args.workspace is 0x0 of 1024 bytes, wanted 1000"},
+                           Row{[](rf_args& a) { a.workspace_bytes = 999; }, "of 999 bytes, wanted 1000"},
+                           Row{[](rf_args& a) { a.struct_size = 8; }, "args.struct_size is 8"},
+                           Row{[](rf_args& a) { a.reserved = 7; }, "args.reserved is 7"}}) {
+        rf_args a = good();
+        row.change(a);
+        const auto e = thrown_by([&] { plan.forward(a); });
+        CHECK(e.code() == RF_INVALID);
+        CHECK_MESSAGE(std::string(e.what()).find(row.message) != std::string::npos, e.what());
+    }
+}
+
+TEST_CASE("nothing to do needs no pointer") {
+    World world;
+    world->add(fake::table<kGood>());
+    rf_problem p = problem();
+    p.max_seq_q = p.q.shape[2] = p.out.shape[2] = 0;
+    const int before = fake::forwards;
+    world->plan(cpu(), p).forward(rocforge::args(nullptr, nullptr, nullptr, nullptr));
+    CHECK(fake::forwards == before);
+}
+
+TEST_CASE("equal problems share a plan and the cache is bounded") {
+    const int alive_before = fake::plans_alive;
+    {
+        World world;
+        world->add(fake::table<kGood>());
+        const int before = fake::plans_made;
+        const rocforge::Plan first = world->plan(cpu(), problem());
+        CHECK(world->plan(cpu(), problem()).get() == first.get());
+        CHECK(fake::plans_made == before + 1);
+        for (std::int64_t seq = 1; seq <= 10000; ++seq) world->plan(cpu(), problem(8, seq));
+        CHECK(fake::plans_alive - alive_before <= 257);  // 256 in the cache and `first`
+        const int made = fake::plans_made;
+        world->plan(cpu(), problem(8, 10000));  // used last: still there
+        CHECK(fake::plans_made == made);
+        world->plan(cpu(), problem(8, 1));
+        CHECK(fake::plans_made == made + 1);
+        first.forward(args());  // out of the cache, alive for who holds it
+    }
+    CHECK(fake::plans_alive == alive_before);
+}
+
+TEST_CASE("the one-call form keys by coarse alignment") {
+    World world;
+    world->add(fake::table<kGood>());
+    alignas(256) static float memory[1 << 14];
+    const rf_problem p = problem();
+    const int before = fake::plans_made;
+    const auto call = [&](std::ptrdiff_t offset) { world->attention(cpu(), p, rocforge::args(memory + offset, memory, memory, memory)); };
+    call(0);
+    call(64);
+    CHECK(fake::plans_made == before + 1);  // both 256-aligned
+    call(4);
+    call(8);
+    call(12);
+    CHECK(fake::plans_made == before + 2);  // 16-aligned
+    call(1);
+    call(3);
+    CHECK(fake::plans_made == before + 3);  // one element
+}
+
+TEST_CASE("the one-call form takes workspace from the hooks and gives it back") {
+    static int taken, given;
+    taken = given = 0;
+    rocforge_hooks hooks{};
+    hooks.struct_size = sizeof hooks;
+    hooks.allocate = [](void*, const rf_device*, std::uint64_t bytes, void*) -> void* { return ++taken, std::aligned_alloc(256, (bytes + 255) / 256 * 256); };
+    hooks.release = [](void*, const rf_device*, void* memory, void*) { ++given, std::free(memory); };
+    rocforge::Context context(nullptr, &hooks);
+    context.add(fake::table<kScratch>());
+    context.set_default("scratch");
+    context.attention(cpu(), problem(), args());
+    CHECK(taken == 1);
+    CHECK(given == 1);
+}
+
+TEST_CASE("a plan and a choice outlive their context") {
+    const int before = fake::instances;
+    std::unique_ptr<rocforge::Plan> plan;
+    {
+        World world;
+        world->add(fake::table<kGood>());
+        plan = std::make_unique<rocforge::Plan>(world->plan(cpu(), problem()));
+        world.close();
+        CHECK(fake::instances == before + 1);
+        plan->forward(args());
+    }
+    plan.reset();
+    CHECK(fake::instances == before);
+}
+
+TEST_CASE("devices are found by kind, by number and by arch") {
+    World world;
+    world->add(fake::table<kAbsent>());
+    world->add(fake::table<kGood>());
+    world->add(fake::table<kRocm>());
+    CHECK(world->device("cpu").kind == RF_DEVICE_CPU);
+    CHECK(world->device("rocm:0").kind == RF_DEVICE_ROCM);
+    CHECK(world->device("fake9000").ordinal == -1);
+    CHECK(thrown_by([&] { world->device("rocm:1"); }).code() == RF_UNAVAILABLE);
+    CHECK(thrown_by([&] { world->device("cuda:0"); }).code() == RF_UNAVAILABLE);
+    CHECK(thrown_by([&] { world->device("gfx000"); }).code() == RF_NOT_FOUND);
+    CHECK(thrown_by([&] { world->device("rocm:x"); }).code() == RF_NOT_FOUND);
+    CHECK(thrown_by([&] { world->device(nullptr, "absent"); }).code() == RF_UNAVAILABLE);
+    const auto e = thrown_by([&] { world->plan(world->device("fake9000"), problem()); });
+    CHECK(e.code() == RF_UNAVAILABLE);
+}
+
+TEST_CASE("one context is used from eight threads") {
+    World world("select.order = ['small', '*']\n");
+    world->add(fake::table<kGood>());
+    world->add(fake::table<kSmall>());
+    const rocforge::Plan shared = world->plan(cpu(), problem());
+    std::vector<std::thread> threads;
+    for (int t = 0; t < 8; ++t) {
+        threads.emplace_back([&, t] {
+            for (int i = 0; i < 200; ++i) {
+                shared.forward(args());
+                world->plan(cpu(), problem(8 + 8 * (i % 20), 1 + t)).forward(args());
+                world->attention(cpu(), problem(16, 1 + i % 3), args());
+                if (i % 50 == 0) world->set_default(t % 2 ? "good" : nullptr);
+                if (i % 40 == 0) CHECK(world->select(cpu(), problem(128)).describe().backend != nullptr);
+                if (i % 40 == 1) CHECK(world->backends().size() == 2);
+            }
+        });
+    }
+    for (std::thread& thread : threads) thread.join();
+}
