@@ -149,11 +149,16 @@ void masks(Table& t) {
         std::string where = axes ? "broadcast" : "full";
         for (int axis = 0; axis < 4; ++axis)
             if (axes >> axis & 1) where += std::string("-") + kAxis[axis];
-        t.add("mask/bool-" + where, [&](Case& c) { bool_mask(c, Pattern::random, axes), c.batch = 3; });
+        // One value for all keys of all rows excludes everything or nothing: the latter tells more.
+        const Pattern pattern = (axes & 12) == 12 ? Pattern::keep_all : Pattern::random;
+        t.add("mask/bool-" + where, [&](Case& c) { bool_mask(c, pattern, axes), c.batch = 3; });
         for (const rf_dtype type : kFloats)
-            t.add(std::string("mask/additive-") + name_of(type) + "-" + where,
-                  [&](Case& c) { add_mask(c, type, Pattern::random, axes), c.batch = 3; });
+            t.add(std::string("mask/additive-") + name_of(type) + "-" + where, [&](Case& c) { add_mask(c, type, pattern, axes), c.batch = 3; });
     }
+    t.add("mask/bool-any-non-zero-byte-keeps", [](Case& c) {
+        bool_mask(c, Pattern::every_other_key);
+        c.pokes = {{'m', 0, 0, 2, 4, 2}, {'m', 0, 1, 3, 6, 128}, {'m', 1, 1, 4, 0, 255}, {'m', 1, 0, 5, 1, 254}};
+    });
     const std::pair<const char*, Pattern> patterns[] = {{"keep-all", Pattern::keep_all},
                                                         {"one-key", Pattern::one_key},
                                                         {"prefix", Pattern::prefix_half},
@@ -167,8 +172,7 @@ void masks(Table& t) {
         t.add(std::string("mask/lowest-row-") + name_of(type), [&](Case& c) { add_mask(c, type, Pattern::lowest_row); });
         t.add(std::string("mask/lowest-row-causal-") + name_of(type),
               [&](Case& c) { add_mask(c, type, Pattern::lowest_row), causal(c, true), c.type = type; });
-        t.add(std::string("mask/lowest-row-softcap-") + name_of(type),
-              [&](Case& c) { add_mask(c, type, Pattern::lowest_row), softcap(c, 5); });
+        t.add(std::string("mask/lowest-row-softcap-") + name_of(type), [&](Case& c) { add_mask(c, type, Pattern::lowest_row), softcap(c, 5); });
         t.add(std::string("mask/lowest-row-alibi-") + name_of(type),
               [&](Case& c) { add_mask(c, type, Pattern::lowest_row), c.features |= RF_F_ALIBI; });
     }
@@ -244,16 +248,17 @@ void numbers(Table& t) {
         const auto add = [&](const char* name, const std::function<void(Case&)>& describe) {
             t.add(std::string("numbers/") + name + suffix, [&](Case& c) { c.type = type, describe(c); });
         };
-        add("logits-of-1e4", [](Case& c) { c.q.amplitude = c.k.amplitude = 150, seqs(c, 9, 70); });
-        add("logits-of-1e4-causal", [](Case& c) { c.q.amplitude = c.k.amplitude = 150, seqs(c, 33, 33), causal(c, false); });
-        add("logits-all-minus-1e4", [](Case& c) { c.q = {-100, true}, c.k = {25, true}, c.scale = 0.25f, seqs(c, 3, 70); });
+        // Twin keys give every row two maxima that are close, else nearly all rows are one key's and E measures one lucky row.
+        add("logits-of-1e4", [](Case& c) { c.q.amplitude = 150, c.k = {150, false, true}, seqs(c, 40, 70); });
+        add("logits-of-1e4-causal", [](Case& c) { c.q.amplitude = 150, c.k = {150, false, true}, seqs(c, 40, 40), causal(c, false); });
+        add("logits-all-minus-1e4", [](Case& c) { c.q = {-100, true, false}, c.k = {25, true, false}, c.scale = 0.25f, seqs(c, 3, 70); });
         add("v-near-f16s-limit", [](Case& c) { c.v.amplitude = 65504; });
-        add("v-all-at-f16s-limit", [](Case& c) { c.v = {65504, true}, seqs(c, 3, 70); });
+        add("v-all-at-f16s-limit", [](Case& c) { c.v = {65504, true, false}, seqs(c, 3, 70); });
         add("k-near-f16s-limit", [](Case& c) { c.k.amplitude = 65504, c.q.amplitude = 1e-4; });
-        add("minus-zero", [](Case& c) { c.q = c.k = c.v = {-0.0, true}; });
-        add("all-zero-q", [](Case& c) { c.q = {0, true}; });
-        add("equal-maxima", [](Case& c) { c.k = {0.5, true}, seqs(c, 3, 131); });
-        add("equal-values", [](Case& c) { c.v = {0.75, true}, seqs(c, 3, 131); });
+        add("minus-zero", [](Case& c) { c.q = c.k = c.v = {-0.0, true, false}; });
+        add("all-zero-q", [](Case& c) { c.q = {0, true, false}; });
+        add("equal-maxima", [](Case& c) { c.k = {0.5, true, false}, seqs(c, 3, 131); });
+        add("equal-values", [](Case& c) { c.v = {0.75, true, false}, seqs(c, 3, 131); });
         add("denormal-v", [&](Case& c) { c.v.amplitude = same(type, kF16) ? 3e-5 : 1e-39; });
         add("denormal-k", [&](Case& c) { c.k.amplitude = same(type, kF16) ? 3e-5 : 1e-39; });
         add("scale-zero", [](Case& c) { c.scale = 0, seqs(c, 5, 70); });

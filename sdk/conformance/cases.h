@@ -36,10 +36,11 @@ struct MaskRecipe {
     std::uint32_t broadcast_axes = 0;  // bit a: axis a of [batch, head_q, seq_q, seq_kv] has stride 0
 };
 
-// Random values in [-amplitude, amplitude]; `constant` makes them all equal to amplitude.
+// Random values in [-amplitude, amplitude].
 struct Values {
     double amplitude = 1;
-    bool constant = false;
+    bool constant = false;  // all equal to amplitude
+    bool twins = false;     // each odd token differs from the one before it by one part in 10^4
 };
 
 // One special value, put in after everything else; d < 0 sets the whole row. k and v: h counts kv heads.

@@ -103,6 +103,9 @@ public:
 private:
     bool has(rf_features bits) const { return (p.features & bits) != 0; }
     double random(char tensor, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t d) const;  // [-1, 1)
+    double twin(char tensor, std::int64_t b, std::int64_t h, std::int64_t i, std::int64_t d) const {
+        return random(tensor, b, h, i / 2 * 2, d) * (1 + (i % 2 == 0 ? 0 : 1e-4 * random(tensor, b, h, i, d)));
+    }
     std::int64_t random_length(char tensor, std::int64_t b, std::int64_t capacity) const;
     std::byte* allocate(std::size_t args_offset, rf_dtype type, std::int64_t elements, bool output = false);
     void parameters();
@@ -353,7 +356,9 @@ void Builder::fill_kv(char tensor, const rf_tensor& t, std::byte* data, const Va
                 const Place at = place_of_key(p, a, s, b, j);
                 const bool seen = anyone_attends(s, b, h, j);
                 for (std::int64_t d = 0; d < t.shape[3]; ++d) {
-                    const double value = recipe.amplitude * (recipe.constant ? 1 : random(tensor, b, h, j, d));
+                    const double value = recipe.amplitude * (recipe.constant ? 1
+                                                             : recipe.twins  ? twin(tensor, b, h, j, d)
+                                                                             : random(tensor, b, h, j, d));
                     store(t.dtype, data, offset_of(t, at.axis0, h, at.axis2, d), seen ? value : c.hide_nan ? NAN : kFarValue);
                 }
             }
@@ -406,8 +411,13 @@ void Builder::build() {
 
 Materialised::Materialised(const Case& c) {
     Builder(c, *this).build();
-    for (const Span& span : spans_) input_hashes_.push_back(span.output ? 0 : hash_bytes(span.base, span.bytes));
+    seal();
     poison();
+}
+
+void Materialised::seal() {
+    input_hashes_.clear();
+    for (const Span& span : spans_) input_hashes_.push_back(span.output ? 0 : hash_bytes(span.base, span.bytes));
 }
 
 void Materialised::poison() {

@@ -48,6 +48,8 @@ public:
 
     // Fills out and lse with poison, live rows included.
     void poison();
+    // Takes the inputs as they are now for intended: for a caller that changed lengths or values through spans().
+    void seal();
     // What a call broke beyond its results: a guard, a gap between rows, a row past a sequence's end, an input. "" if nothing.
     std::string damage() const;
     // A live element of out or lse that still holds the poison. "" if none.
@@ -55,7 +57,7 @@ public:
 
 private:
     friend class Builder;
-    // Offsets of the elements of out, or of lse, that a call must write; in order of sequence, head, row.
+    // By offset: the elements of out, or of lse, that a call must write.
     std::vector<bool> live(const rf_tensor&, std::int64_t elements) const;
     rf_problem problem_{};
     rf_args args_{};

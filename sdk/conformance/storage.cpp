@@ -79,7 +79,7 @@ double load(rf_dtype type, const void* array, std::int64_t index) {
 }
 
 void store(rf_dtype type, void* array, std::int64_t index, double value) {
-    if (same(type, kBool)) return write<std::uint8_t>(array, index, value != 0);
+    if (same(type, kBool)) return write<std::uint8_t>(array, index, static_cast<std::uint8_t>(value));
     const std::uint32_t bits = encode(format_of(type), value);
     if (same(type, kF32)) return write<std::uint32_t>(array, index, bits);
     write<std::uint16_t>(array, index, static_cast<std::uint16_t>(bits));

@@ -20,9 +20,9 @@ constexpr std::int64_t bytes_of(rf_dtype type) { return type.bits / 8; }
 // "f16"
 const char* name_of(rf_dtype type);
 
-// Element `index` of an array of `type`; bool is 0 or 1.
+// Element `index` of an array of `type`; a bool's non-zero byte is 1.
 double load(rf_dtype type, const void* array, std::int64_t index);
-// Writes the nearest representable value, ties to even; what is too large becomes infinite.
+// Writes the nearest representable value, ties to even; what is too large becomes infinite. A bool is stored as its byte.
 void store(rf_dtype type, void* array, std::int64_t index, double value);
 // i32 or i64.
 std::int64_t load_index(rf_dtype type, const void* array, std::int64_t index);

@@ -1,0 +1,154 @@
+// Contexts, plans and lent threads for the conformance tests.
+#include "host.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstring>
+#include <new>
+#include <stdexcept>
+#include <thread>
+
+namespace rocforge::conformance {
+namespace {
+
+using Body = void (*)(void*, std::int64_t, std::int64_t, std::uint32_t);
+constexpr std::align_val_t kWorkspaceAlign{256};
+
+void one_slice(void*, std::int64_t n, std::uint32_t, Body body, void* arg) {
+    if (n > 0) body(arg, 0, n, 0);
+}
+
+void backwards(void*, std::int64_t n, std::uint32_t, Body body, void* arg) {
+    for (std::int64_t i = n; i-- > 0;) body(arg, i, i + 1, 0);
+}
+
+template <std::uint32_t kWorkers> void threaded(void*, std::int64_t n, std::uint32_t max_workers, Body body, void* arg) {
+    std::atomic<std::int64_t> next{0};
+    const auto work = [&](std::uint32_t worker) {
+        for (std::int64_t i = next++; i < n; i = next++) body(arg, i, i + 1, worker);
+    };
+    std::vector<std::thread> threads;
+    const auto count = static_cast<std::uint32_t>(std::min<std::int64_t>(std::min(kWorkers, max_workers), n));
+    for (std::uint32_t worker = 0; worker < count; ++worker) threads.emplace_back(work, worker);
+    for (std::thread& each : threads) each.join();
+}
+
+rf_error empty_error() {
+    rf_error error{};
+    error.struct_size = sizeof error;
+    return error;
+}
+
+// A number that a kernel must not rely on: as a float it is a NaN.
+std::byte* garbage(std::uint64_t bytes) {
+    auto* memory = static_cast<std::byte*>(::operator new(bytes, kWorkspaceAlign));
+    std::memset(memory, 0xFF, bytes);
+    return memory;
+}
+
+std::string reasons_of(const rocforge_choice* choice) {
+    std::string text;
+    rocforge_candidate candidate{};
+    candidate.struct_size = sizeof candidate;
+    for (std::uint32_t c = 0; rocforge_choice_candidate(choice, c, &candidate) == RF_OK; ++c)
+        for (std::uint32_t r = 0; r < candidate.reasons; ++r) {
+            rf_reason reason{};
+            reason.struct_size = sizeof reason;
+            if (rocforge_choice_reason(choice, c, r, &reason) != RF_OK) continue;
+            text += std::string(text.empty() ? "" : "; ") + candidate.name + ": " + reason.field + " is " + reason.have + ", needs " + reason.need;
+        }
+    return text;
+}
+
+}  // namespace
+
+const Threads kLibraryThreads{"the library's threads", 0, nullptr};
+const Threads kOneWorker{"one worker", 1, one_slice};
+const Threads kBackwards{"one worker, last slice first", 1, backwards};
+const Threads kThreeThreads{"three threads", 3, threaded<3>};
+const Threads kSevenThreads{"seven threads", 7, threaded<7>};
+
+Host::Host(const Threads& threads) {
+    rocforge_hooks hooks{};
+    hooks.struct_size = sizeof hooks;
+    hooks.parallel_for = threads.parallel_for;
+    hooks.workers = threads.workers;
+    rf_error error = empty_error();
+    rocforge_context* context = nullptr;
+    if (rocforge_open(nullptr, threads.workers ? &hooks : nullptr, &context, &error) != RF_OK) throw std::runtime_error(error.message);
+    context_.reset(context);
+    list_backends();
+}
+
+void Host::list_backends() {
+    rocforge_backend_info info{};
+    info.struct_size = sizeof info;
+    for (std::uint32_t index = 0; rocforge_backend(context(), index, &info) == RF_OK; ++index) {
+        rf_device device{};
+        device.struct_size = sizeof device;
+        rf_error error = empty_error();
+        if (rocforge_device(context(), info.name, info.device_kind, 0, &device, &error) != RF_OK)
+            left_out_.push_back(std::string(info.name) + ": " + error.message);
+        else if (device.kind != RF_DEVICE_CPU)
+            left_out_.push_back(std::string(info.name) + ": computes in device memory, which the host API has no call to fill");
+        else
+            backends_.push_back({info.name, device});
+    }
+}
+
+void Planned::Free::operator()(std::byte* p) const { ::operator delete(p, kWorkspaceAlign); }
+
+rf_code Planned::open(const Host& host, const HostBackend& backend, const rf_problem& problem, std::string& why) {
+    rf_error error = empty_error();
+    rocforge_choice* choice = nullptr;
+    rf_code code = rocforge_select(host.context(), &backend.device, &problem, backend.name.c_str(), &choice, &error);
+    const std::unique_ptr<rocforge_choice, void (*)(rocforge_choice*)> owner(choice, rocforge_choice_release);
+    rocforge_plan_t* plan = nullptr;
+    if (code == RF_OK) code = rocforge_plan_choice(choice, &plan, &error);
+    if (code != RF_OK) {
+        why = code == RF_UNSUPPORTED && choice ? reasons_of(choice) : error.message;
+        return code;
+    }
+    plan_.reset(plan);
+    rocforge_plan_details details{};
+    details.struct_size = sizeof details;
+    rocforge_plan_describe(plan, &details);
+    workspace_bytes_ = details.workspace_bytes;
+    workspace_.reset(garbage(details.workspace_bytes));
+    zeroed_.reset(garbage(details.zeroed_bytes));
+    std::memset(zeroed_.get(), 0, details.zeroed_bytes);
+    return RF_OK;
+}
+
+rf_code Planned::forward(rf_args args, std::string& why) {
+    args.workspace = workspace_.get();
+    args.workspace_bytes = workspace_bytes_;
+    args.zeroed = zeroed_.get();
+    rf_error error = empty_error();
+    const rf_code code = rocforge_forward(plan_.get(), &args, &error);
+    if (code != RF_OK) why = error.message;
+    return code;
+}
+
+rf_code run_planned(const Host& host, const HostBackend& backend, const rf_problem& problem, const rf_args& args, std::string& why) {
+    Planned planned;
+    const rf_code code = planned.open(host, backend, problem, why);
+    return code == RF_OK ? planned.forward(args, why) : code;
+}
+
+rf_code run_one_call(const Host& host, const HostBackend& backend, const rf_problem& complete, const rf_args& args, std::string& why) {
+    rf_error error = empty_error();
+    rf_problem problem = complete;
+    problem.features &= ~(RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_KV_DTYPE | RF_F_OUT_DTYPE | RF_F_DIAGONAL);
+    if (problem.scale == static_cast<float>(1 / std::sqrt(static_cast<double>(problem.q.shape[3])))) problem.scale = NAN;
+    for (rf_tensor* tensor : {&problem.mask, &problem.k_scale, &problem.v_scale})
+        for (int axis = 0; axis < (tensor == &problem.mask ? 4 : 3); ++axis)
+            if (tensor->stride[axis] == 0 && tensor->shape[axis] > 1) tensor->shape[axis] = 1;
+    rf_code code = rocforge_set_default(host.context(), backend.name.c_str(), &error);
+    if (code == RF_OK) code = rocforge_attention(host.context(), &backend.device, &problem, &args, &error);
+    if (code != RF_OK) why = error.message;
+    return code;
+}
+
+}  // namespace rocforge::conformance

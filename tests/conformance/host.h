@@ -1,0 +1,80 @@
+// The public host API as a caller of conformance cases: contexts with lent threads, the backends in them, a plan and its workspace, the one call.
+// Host memory alone: the host API has no call that copies to a device.
+#ifndef ROCFORGE_TESTS_CONFORMANCE_HOST_H
+#define ROCFORGE_TESTS_CONFORMANCE_HOST_H
+
+#include <rocforge/rocforge.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace rocforge::conformance {
+
+// How parallel_for is lent to a context.
+struct Threads {
+    const char* name;
+    std::uint32_t workers;  // 0: nothing is lent, the library uses its own
+    void (*parallel_for)(void* self, std::int64_t n, std::uint32_t max_workers, void (*body)(void*, std::int64_t, std::int64_t, std::uint32_t),
+                         void* arg);
+};
+extern const Threads kLibraryThreads;  // the library's own
+extern const Threads kOneWorker;       // the calling thread, one slice
+extern const Threads kBackwards;       // the calling thread, slices of one, the last first
+extern const Threads kThreeThreads;    // three threads that take slices of one as they come
+extern const Threads kSevenThreads;
+
+// A backend that computes in host memory.
+struct HostBackend {
+    std::string name;
+    rf_device device;
+};
+
+// A context and what is in it. Throws std::runtime_error when it cannot be opened.
+class Host {
+public:
+    explicit Host(const Threads& threads = kLibraryThreads);
+    rocforge_context* context() const { return context_.get(); }
+    const std::vector<HostBackend>& backends() const { return backends_; }
+    // Why the other backends are not among them.
+    const std::vector<std::string>& left_out() const { return left_out_; }
+
+private:
+    struct Close {
+        void operator()(rocforge_context* c) const { rocforge_close(c); }
+    };
+    void list_backends();
+    std::unique_ptr<rocforge_context, Close> context_;
+    std::vector<HostBackend> backends_;
+    std::vector<std::string> left_out_;
+};
+
+// One problem planned on one backend, with its own workspace.
+class Planned {
+public:
+    // RF_OK, or the code and, in why, every reason.
+    rf_code open(const Host&, const HostBackend&, const rf_problem&, std::string& why);
+    rf_code forward(rf_args, std::string& why);
+
+private:
+    struct Release {
+        void operator()(rocforge_plan_t* p) const { rocforge_plan_release(p); }
+    };
+    struct Free {
+        void operator()(std::byte*) const;
+    };
+    std::unique_ptr<rocforge_plan_t, Release> plan_;
+    std::unique_ptr<std::byte, Free> workspace_, zeroed_;
+    std::uint64_t workspace_bytes_ = 0;
+};
+
+// select, plan_choice, forward.
+rf_code run_planned(const Host&, const HostBackend&, const rf_problem&, const rf_args&, std::string& why);
+// rocforge_attention with the backend as the context's default, and the problem as a host writes it: no derived bits, masks that broadcast by extents
+// of 1, the scale left to its default where it is that.
+rf_code run_one_call(const Host&, const HostBackend&, const rf_problem&, const rf_args&, std::string& why);
+
+}  // namespace rocforge::conformance
+#endif
