@@ -58,7 +58,7 @@ rf_problem problem_of_flags(const ExplainFlags& flags) {
 void print_people(const Terminal& terminal, const Verdict& verdict, const rf_device& device) {
     const std::string where = fmt::format("{}{}", device_name(device), device.ordinal < 0 ? " (not in this machine)" : "");
     if (verdict.backend.empty()) {
-        terminal.line(fmt::format("{} would run this on {}", terminal.paint(Colour::kRed, "no backend"), where));
+        terminal.line(fmt::format("{} on {}: {}", terminal.paint(Colour::kRed, "nothing would run this"), where, headline(verdict)));
     } else {
         terminal.line(fmt::format("{} would run this on {}", terminal.paint(Colour::kGreen, verdict.backend), where));
         terminal.line(
@@ -71,7 +71,7 @@ void print_people(const Terminal& terminal, const Verdict& verdict, const rf_dev
         terminal.line(fmt::format("  {} {} ({}){}", terminal.paint(Colour::kGreen, "could"), candidate.name, device_kind_name(candidate.device_kind),
                                   candidate.dropped_in ? " dropped in" : ""));
     }
-    print_refusals(terminal, verdict.candidates);
+    terminal.lines(refusal_lines(terminal, verdict.candidates));
 }
 
 Status explain(const ExplainFlags& flags) {

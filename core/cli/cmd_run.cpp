@@ -61,7 +61,7 @@ void print_people(const Terminal& terminal, const RunFlags& flags, const Attenti
     if (verdict.chosen_was_dropped_in()) {
         terminal.line("it is a dropped-in backend: '*' in select.order puts it where it stands; name it, or name others before '*', to change that");
     }
-    print_refusals(terminal, verdict.candidates);
+    terminal.lines(refusal_lines(terminal, verdict.candidates));
     terminal.line(fmt::format("plan {}, forward {}", human_us(forward.plan_us()), human_us(forward_us)));
     if (!input.unused.empty()) terminal.line(fmt::format("not read: {}", fmt::join(input.unused, ", ")));
     const bool diagonal = (input.problem.features & (RF_F_CAUSAL | RF_F_WINDOW | RF_F_ALIBI)) != 0;
@@ -80,10 +80,7 @@ Status run(const RunFlags& flags) {
 
     const rf_device device = find_device(context.get(), flags.device, flags.backend);
     const Verdict verdict = select(context.get(), device, input.problem, flags.backend);
-    if (verdict.backend.empty()) {
-        print_refusals(Terminal(stderr), verdict.candidates);
-        throw refused(verdict, flags.backend);
-    }
+    if (verdict.backend.empty()) throw refused(verdict);
     demand_host_device(device);
     const Forward forward(verdict);
     const double forward_us = forward(input.args);

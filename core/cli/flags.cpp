@@ -56,20 +56,22 @@ void add_rules(CLI::App& app, Rules& rules) {
 
 Quit usage_error(const CLI::App& app, const CLI::ParseError& error) {
     const CLI::App& command = innermost(app);
-    const std::string help = fmt::format("; see {} --help", command.get_parent() ? "rocforge " + command.get_name() : "rocforge");
-    for (const std::string& word : app.remaining(true)) {
-        if (word.starts_with('-')) {
-            const std::string flag = word.substr(0, word.find('='));
-            return Quit(Status::kUsage, fmt::format("unknown flag {}{}{}", flag, did_you_mean(flag, flags_of(command)), help));
-        }
-        if (!command.get_parent()) {
-            const std::vector<std::string> known = commands_of(app);
-            return Quit(Status::kUsage, fmt::format("unknown command '{}'; known are {}{}", word, fmt::join(known, ", "), did_you_mean(word, known)));
-        }
-        return Quit(Status::kUsage, fmt::format("unexpected argument '{}'{}", word, help));
+    const std::string name = command.get_parent() ? "rocforge " + command.get_name() : "rocforge";
+    const auto quit = [&](const std::string& text) {
+        return Quit(Status::kUsage, fmt::format("{}{} See {} --help", text, text.ends_with('?') ? "" : ".", name));
+    };
+    const std::vector<std::string> known = commands_of(app), unread = app.remaining(true);
+    if (!unread.empty()) {
+        const std::string& word = unread.front();
+        const std::string flag = word.substr(0, word.find('='));
+        if (word.starts_with('-')) return quit(fmt::format("unknown flag '{}'{}", flag, did_you_mean(flag, flags_of(command))));
+        if (command.get_parent()) return quit(fmt::format("unexpected argument '{}'", word));
+        return quit(fmt::format("unknown command '{}'; known are {}{}", word, fmt::join(known, ", "), did_you_mean(word, known)));
     }
-    if (!command.get_parent()) return Quit(Status::kUsage, fmt::format("a command is needed: {}{}", fmt::join(commands_of(app), ", "), help));
-    return Quit(Status::kUsage, error.what() + help);
+    if (!command.get_parent()) return quit(fmt::format("a command is needed: {}", fmt::join(known, ", ")));
+    const std::string what = error.what();
+    const bool count = dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr;
+    return quit(count ? what.substr(0, what.find(':')) + " takes one value and stands once" : what);
 }
 
 }  // namespace rocforge::cli

@@ -19,6 +19,7 @@ namespace {
 struct Failure {
     Status status;
     std::string message;
+    std::vector<std::string> lines{};
     nlohmann::ordered_json details = nlohmann::ordered_json::object();
 };
 
@@ -26,7 +27,7 @@ struct Failure {
 Failure current_failure() {
     try {
         throw;
-    } catch (const Quit& quit) { return {quit.status(), quit.what(), quit.details()}; } catch (const safetensors::Error& error) {
+    } catch (const Quit& quit) { return {quit.status(), quit.what(), quit.lines(), quit.details()}; } catch (const safetensors::Error& error) {
         return {error.fault() == safetensors::Fault::kFile ? Status::kFile : Status::kUsage, error.what()};
     } catch (const std::bad_alloc&) { return {Status::kBackend, "out of host memory"}; } catch (const std::exception& error) {
         return {Status::kBackend, error.what()};
@@ -34,8 +35,10 @@ Failure current_failure() {
 }
 
 int report(const Failure& failure, const std::string& command, bool json) {
+    std::fflush(stdout);  // what the command said before stands before the failure
     const Terminal terminal(stderr);
     terminal.line(fmt::format("{} {}", terminal.paint(Colour::kRed, "rocforge" + (command.empty() ? "" : " " + command) + ":"), failure.message));
+    terminal.lines(failure.lines);
     const int status = static_cast<int>(failure.status);
     if (!json) return status;
     nlohmann::ordered_json error{{"status", status}, {"message", failure.message}};

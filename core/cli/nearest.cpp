@@ -35,7 +35,7 @@ std::string did_you_mean(std::string_view word, const std::vector<std::string>& 
             closest = &name;
         }
     }
-    return closest ? "; did you mean " + *closest + "?" : "";
+    return closest ? "; did you mean '" + *closest + "'?" : "";
 }
 
 }  // namespace rocforge::cli

@@ -7,7 +7,7 @@
 
 namespace rocforge::cli {
 
-// "; did you mean X?" for the closest of `known` by edit distance, or "" when none is within a third of the word's length (at least 2).
+// "; did you mean 'X'?" for the closest of `known` by edit distance, or "" when none is within a third of the word's length (at least 2).
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& known);
 
 }  // namespace rocforge::cli

@@ -15,6 +15,7 @@ namespace rocforge::cli {
 namespace fs = std::filesystem;
 
 OutputFile::OutputFile(const fs::path& target) : shown_(target), target_(target) {
+    if (target_.empty()) throw Quit(Status::kUsage, "the output's name is empty");
     std::error_code missing, failed;
     if (fs::is_symlink(target_, missing)) target_ = fs::weakly_canonical(target_, failed);
     if (failed) fail(failed.value());

@@ -103,13 +103,16 @@ std::string describe(const Reason& reason) {
     return text;
 }
 
-void print_refusals(const Terminal& terminal, const std::vector<Candidate>& candidates) {
+std::vector<std::string> refusal_lines(const Terminal& terminal, const std::vector<Candidate>& candidates) {
+    std::vector<std::string> lines;
     for (const Candidate& candidate : candidates) {
         if (candidate.supported) continue;
-        terminal.line(fmt::format("  {} {} ({})", terminal.paint(Colour::kRed, "refused"), candidate.name, device_kind_name(candidate.device_kind)));
-        for (const Reason& reason : candidate.reasons) terminal.line("    " + describe(reason));
-        if (candidate.partial) terminal.line("    a feature is missing, so its further limits were not examined");
+        lines.push_back(
+            fmt::format("  {} {} ({})", terminal.paint(Colour::kRed, "refused"), candidate.name, device_kind_name(candidate.device_kind)));
+        for (const Reason& reason : candidate.reasons) lines.push_back("    " + describe(reason));
+        if (candidate.partial) lines.emplace_back("    a feature is missing, so its further limits were not examined");
     }
+    return lines;
 }
 
 nlohmann::ordered_json to_json(const std::vector<Candidate>& candidates) {
@@ -127,12 +130,11 @@ nlohmann::ordered_json to_json(const std::vector<Candidate>& candidates) {
     return all;
 }
 
-Quit refused(const Verdict& verdict, const std::string& named) {
-    const std::string who = named.empty() ? verdict.why : "--backend " + named;
-    const bool asked = std::any_of(verdict.candidates.begin(), verdict.candidates.end(), [](const Candidate& c) { return !c.supported; });
-    std::string message = asked ? "no backend runs this problem" : "no backend is there to run this problem; see rocforge doctor";
-    if (!who.empty()) message += " (" + who + ")";
-    return Quit(Status::kUnsupported, message, {{"backends", to_json(verdict.candidates)}});
+std::string headline(const Verdict& verdict) { return verdict.why.substr(0, verdict.why.find(". ")); }
+
+Quit refused(const Verdict& verdict) {
+    return Quit(Status::kUnsupported, headline(verdict), refusal_lines(Terminal(stderr), verdict.candidates),
+                {{"backends", to_json(verdict.candidates)}});
 }
 
 }  // namespace rocforge::cli

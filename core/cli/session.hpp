@@ -79,9 +79,12 @@ Devices devices_of(rocforge_context* context, const rocforge_backend_info& backe
 
 // "head_dim: q.shape[3] is 520, need at most 512; use backend "gpu""
 std::string describe(const Reason& reason);
-void print_refusals(const Terminal& terminal, const std::vector<Candidate>& candidates);
+// Every candidate that said no, each with all of its reasons, in the colours of that terminal.
+std::vector<std::string> refusal_lines(const Terminal& terminal, const std::vector<Candidate>& candidates);
 nlohmann::ordered_json to_json(const std::vector<Candidate>& candidates);
+// The first sentence of why nothing was chosen; what follows it are the reasons, which refusal_lines() sets out.
+std::string headline(const Verdict& verdict);
 // The status 3 of a verdict without a winner.
-Quit refused(const Verdict& verdict, const std::string& named);
+Quit refused(const Verdict& verdict);
 
 }  // namespace rocforge::cli

@@ -7,6 +7,8 @@
 #include <nlohmann/json.hpp>
 #include <stdexcept>
 #include <string>
+#include <utility>
+#include <vector>
 
 namespace rocforge::cli {
 
@@ -21,14 +23,17 @@ enum class Status : std::int32_t {
 
 class Quit : public std::runtime_error {
 public:
-    // `details` are members that the error object of --json carries besides status and message.
-    Quit(Status status, const std::string& message, nlohmann::ordered_json details = nlohmann::ordered_json::object())
-        : std::runtime_error(message), status_(status), details_(std::move(details)) {}
+    // `lines` follow the message for people; `details` are members that the error object of --json carries besides status and message.
+    Quit(Status status, const std::string& message, std::vector<std::string> lines = {},
+         nlohmann::ordered_json details = nlohmann::ordered_json::object())
+        : std::runtime_error(message), status_(status), lines_(std::move(lines)), details_(std::move(details)) {}
     Status status() const noexcept { return status_; }
+    const std::vector<std::string>& lines() const noexcept { return lines_; }
     const nlohmann::ordered_json& details() const noexcept { return details_; }
 
 private:
     Status status_;
+    std::vector<std::string> lines_;
     nlohmann::ordered_json details_;
 };
 

@@ -24,6 +24,10 @@ Terminal::Terminal(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fi
 
 void Terminal::line(std::string_view text) const { fmt::print(stream_, "{}\n", text); }
 
+void Terminal::lines(const std::vector<std::string>& texts) const {
+    for (const std::string& text : texts) line(text);
+}
+
 std::string Terminal::paint(Colour colour, std::string_view text) const {
     static constexpr std::array<const char*, 6> kCodes{"0", "1", "2", "31", "32", "33"};
     if (!colour_ || colour == Colour::kNone) return std::string(text);

@@ -19,6 +19,7 @@ public:
     static Terminal for_people(bool json) { return Terminal(json ? stderr : stdout); }
 
     void line(std::string_view text = {}) const;
+    void lines(const std::vector<std::string>& texts) const;
     std::string paint(Colour colour, std::string_view text) const;
     void heading(std::string_view text) const { line(paint(Colour::kBold, text)); }
     bool is_terminal() const noexcept { return terminal_; }
