@@ -39,7 +39,7 @@ build_cpu_parts() {
 # run_layer NAME: runs one capture through rocforge and prints how far the result is from the model's own.
 run_layer() {
     local capture=$project/examples/data/$1.safetensors out=$results/$1.out.safetensors report=$results/$1.json status=0
-    "$build/bin/rocforge" run --json "$capture" "$out" >"$report" || return 1
+    "$build/bin/rocforge" run --json "$capture" "$out" >"$report" 2>"$results/$1.log" || { cat "$results/$1.log" >&2; return 1; }
     python3 "$project/examples/data/compare.py" "$capture" "$out" "$report" >"$results/$1.txt" || status=$?
     sed "s/^/  $1  /" "$results/$1.txt"
     return "$status"

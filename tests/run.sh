@@ -60,10 +60,7 @@ build() {
 run_tests() {
     local preset=$1 log=$logs/$1-tests.log status=0 ran failed skipped plain_addresses=()
     if [ "$preset" = tsan ] && setarch "$(uname -m)" -R true 2>/dev/null; then plain_addresses=(setarch "$(uname -m)" -R); fi
-    ASAN_OPTIONS=detect_stack_use_after_return=1:strict_string_checks=1 \
-        UBSAN_OPTIONS=print_stacktrace=1 \
-        TSAN_OPTIONS="second_deadlock_stack=1${suppressions:+:$suppressions}" \
-        quietly "Testing $preset" "$log" "${plain_addresses[@]}" \
+    quietly "Testing $preset" "$log" "${plain_addresses[@]}" \
         ctest --test-dir "$project/build/$preset" --parallel 2 --output-on-failure --no-tests=error --timeout 300 || status=1
     read -r failed ran < <(sed -nE 's/.* tests passed, ([0-9]+) tests? failed out of ([0-9]+)/\1 \2/p' "$log") || { failed=1 ran=1; }
     skipped=$(grep -cE '^[[:space:]]+[0-9]+ - .* \(Skipped\)$' "$log")
@@ -106,9 +103,6 @@ lint() {
 checked() { if command -v "$2" >/dev/null; then stage "$1" "$3"; else skip "$1" "$2 is not installed"; fi; }
 
 quickstart() { "$project/examples/quickstart.sh" --no-install 2>&1 | sed 's/^/  /'; }
-
-suppressions=
-[ ! -f "$project/tests/tsan.supp" ] || suppressions="suppressions='$project/tests/tsan.supp'"
 
 if [ "$install" = yes ]; then stage packages packages; else skip packages "--no-install"; fi
 if [ "$all" = yes ]; then checked format clang-format-14 format; else skip format "only with --all"; fi
