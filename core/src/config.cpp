@@ -261,7 +261,12 @@ Result<std::string> read_text(const fs::path& file) {
 }
 
 Result<bool> merge_file(Config& config, const fs::path& file) {
-    if (fs::is_directory(file)) return Error{RF_NOT_FOUND, fmt::format("config file {}: is a directory", file.string()), EISDIR};
+    std::error_code error;
+    const fs::file_status status = fs::status(file, error);  // judged before it is opened: a FIFO would wait for a writer
+    if (!fs::exists(status))
+        return Error{RF_NOT_FOUND,
+                     fmt::format("config file {}: {}", file.string(), std::make_error_code(std::errc::no_such_file_or_directory).message()), ENOENT};
+    if (!fs::is_regular_file(status)) return Error{RF_NOT_FOUND, fmt::format("config file {}: is no regular file", file.string())};
     if (const std::string reason = distrust(file); !reason.empty())
         return Error{RF_INVALID, fmt::format("config file {}: {}", file.string(), reason)};
     Result<std::string> text = read_text(file);

@@ -113,6 +113,9 @@ Dynamic read_dynamic(const Image& image, const std::vector<Elf64_Phdr>& segments
     for (const Elf64_Phdr& s : segments) {
         if (s.p_type != PT_DYNAMIC) continue;
         found = true;
+        // dlopen reads it at its address, not at its offset.
+        if (offset_of(segments, s.p_vaddr, "the dynamic section") != s.p_offset)
+            throw Refused{"is damaged: its dynamic section's address and offset disagree"};
         for (std::uint64_t at = 0; at + sizeof(Elf64_Dyn) <= s.p_filesz; at += sizeof(Elf64_Dyn)) {
             const auto entry = image.read<Elf64_Dyn>(s.p_offset + at, "the dynamic section");
             const std::uint64_t value = entry.d_un.d_val;

@@ -43,6 +43,18 @@ const char* missing_slot(const rf_backend_api& api) {
     return nullptr;
 }
 
+// The rf_option that cannot be read, as text, or "".
+std::string broken_option(const rf_backend_api& api) {
+    for (const rf_option* const* option = api.options; option && *option; ++option) {
+        if ((*option)->struct_size < sizeof(rf_option))
+            return fmt::format("an option of {} bytes, wanted {}", (*option)->struct_size, sizeof(rf_option));
+        if (!(*option)->key || !*(*option)->key) return "an option without a key";
+        if (!(*option)->values || !(*option)->preset || !(*option)->help)
+            return fmt::format("option '{}' without values, preset or help (\"\" says that there are none)", (*option)->key);
+    }
+    return "";
+}
+
 const rf_option* find_option(const rf_backend_api& api, std::string_view key) {
     for (const rf_option* const* option = api.options; option && *option; ++option)
         if ((*option)->key == key) return *option;
@@ -242,6 +254,7 @@ std::string Registry::refuse(const rf_backend_api* api) const {
     if (api->reserved != 0) return fmt::format("backend {}: reserved is {}, wanted 0", api->name, api->reserved);
     if (api->sanitizer != RF_SANITIZER_NONE && api->sanitizer != own_sanitizer())
         return fmt::format("backend {} was built with sanitizer {}, the core with {}", api->name, api->sanitizer, own_sanitizer());
+    if (const std::string broken = broken_option(*api); !broken.empty()) return fmt::format("backend {} declares {}", api->name, broken);
     for (const Backend& other : backends_) {
         if (std::strcmp(other.name(), api->name) != 0 || other.kind() != api->device_kind) continue;
         const std::string& path = plugins_[other.plugin()].path;
@@ -291,7 +304,7 @@ std::string wrong_option(const Config& config, const rf_backend_api& api) {
             return fmt::format("{}: backend {} has no option '{}'{}; it has: {}", value.origin, api.name, key, did_you_mean(key, known),
                                known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
         }
-        if (!option_allows(option->values ? option->values : "", value.value))
+        if (!option_allows(option->values, value.value))
             return fmt::format("{}: backend.{}.{} is '{}', wanted {}", value.origin, api.name, key, value.value, option->values);
     }
     return "";

@@ -479,12 +479,14 @@ rf_code run_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* err
     if (plan.nothing_to_do) return RF_OK;
     if (!acceptable(plan, args)) [[unlikely]]
         return guarded(error, [&] { return fail(error, RF_INVALID, "forward: " + wrong_argument(plan, args)); });
+    // A message that the caller's struct still holds from before is not this call's.
+    if (error && error->struct_size >= sizeof(rf_error)) error->message[0] = '\0';
     const rf_code code = plan.backend->api().forward(plan.plan, &args, error);
     if (code == RF_OK) [[likely]]
         return RF_OK;
     return guarded(error, [&] {
         rf_error told = new_error();
-        if (error && error->struct_size >= sizeof(rf_error) && error->code == code) told = *error;
+        if (error && error->struct_size >= sizeof(rf_error)) told = *error;
         return fail(error, code, told_by(*plan.backend, told, "forward"), told.native);
     });
 }

@@ -199,7 +199,8 @@ enum {
 /* Takes refusals, one call of report each. */
 typedef struct rf_sink {
     uint32_t struct_size, reserved;
-    void *self;
+    void *self; /* first argument of report */
+    /* Takes one refusal and copies what it keeps. [any-thread] */
     void (*report)(void *self, const rf_reason *);
 } rf_sink;
 
