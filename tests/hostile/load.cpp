@@ -173,21 +173,20 @@ TEST_SUITE("load") {
         }
     }
 
-    TEST_CASE("a bad plugin named by the host is refused with the same reason") {
-        const Folder empty;
-        const Context context(empty.path());
-        REQUIRE(context.code() == RF_OK);
+    TEST_CASE("a bad plugin named by the host is refused with the same reason, and the next one loads") {
         for (const Row& row : rows()) {
-            CAPTURE(row.name);
-            const Folder folder;
-            rf_error error{sizeof(rf_error), RF_OK, 0, 0, ""};
-            CHECK(rocforge_load(context, row.place(folder).c_str(), &error) != RF_OK);
-            CHECK_MESSAGE(contains(error.message, row.reason), "said: " << std::string(error.message));
-            CHECK(context.backends().empty());
+            SUBCASE(row.name) {
+                const Folder folder, empty;
+                const Context context(empty.path());
+                REQUIRE(context.code() == RF_OK);
+                rf_error error{sizeof(rf_error), RF_OK, 0, 0, ""};
+                CHECK(rocforge_load(context, row.place(folder).c_str(), &error) != RF_OK);
+                CHECK_MESSAGE(contains(error.message, row.reason), "said: " << std::string(error.message));
+                CHECK(context.backends() == "");
+                CHECK(rocforge_load(context, folder.add_plugin("good").c_str(), nullptr) == RF_OK);
+                CHECK(context.backends() == "good");
+            }
         }
-        const Folder folder;
-        CHECK(rocforge_load(context, folder.add_plugin("good").c_str(), nullptr) == RF_OK);
-        CHECK(context.backends() == "good");
     }
 
     TEST_CASE("the second file that registers a name is refused naming the first") {
@@ -199,15 +198,6 @@ TEST_SUITE("load") {
         CHECK(context.plugin(second)->status == ROCFORGE_REFUSED);
         CHECK_MESSAGE(contains(context.plugin(second)->reason, first.string()), "said: " << std::string(context.plugin(second)->reason));
         CHECK(context.backends() == "good");
-    }
-
-    TEST_CASE("a feature bit that this header does not know is not believed") {
-        const Folder folder;
-        folder.add_plugin("all_features");
-        const Context context(folder.path());
-        rocforge_backend_info info{};
-        info.struct_size = sizeof info;
-        if (rocforge_backend(context, 0, &info) == RF_OK) CHECK((info.features & ~RF_F_ALL) == 0);
     }
 
     TEST_CASE("a RUNPATH from $ORIGIN is accepted and finds the library beside the plugin") {

@@ -34,6 +34,8 @@ constexpr std::array kRows = {
     Row{"forward_throws", Step::forward, RF_INTERNAL, "forward threw on purpose"},
     Row{"forward_mute", Step::forward, RF_DEVICE, "forward_mute"},
     Row{"forward_endless", Step::forward, RF_DEVICE, "xxxx"},
+    Row{"asks_undeclared", Step::none, RF_OK, ""},
+    Row{"registers_late", Step::none, RF_OK, ""},
     Row{"supports_double", Step::select, RF_UNSUPPORTED, "q.shape[0]"},
 };
 

@@ -134,7 +134,8 @@ std::vector<Row> attention_rows() {
         {"negative kv_lens", sound().add("kv_lens", "I32", "1", 4, int32s({-1})).file(), "[0, 4]"},
         {"kv_lens of floats", sound().add("kv_lens", "F32", "1", 4).file(), "I32"},
         {"cu_seqlens_q that does not begin at 0", sound().add("cu_seqlens_q", "I32", "2", 8, int32s({1, 4})).file(), "must be 0"},
-        {"cu_seqlens_q that descends", sound().add("cu_seqlens_q", "I32", "3", 12, int32s({0, 4, 2})).file(), "ascend"},
+        {"cu_seqlens_q that descends",
+         sound().add("cu_seqlens_q", "I32", "3", 12, int32s({0, 4, 2})).add("cu_seqlens_kv", "I32", "3", 12, int32s({0, 2, 4})).file(), "ascend"},
         {"cu_seqlens_q past the tokens", sound().add("cu_seqlens_q", "I32", "2", 8, int32s({0, 5})).file(), "past the 4 tokens"},
         {"an empty cu_seqlens_q", sound().add("cu_seqlens_q", "I32", "0", 0).file(), "empty"},
         {"a page that does not exist", sound().add("block_table", "I32", "1,1", 4, int32s({1})).file(), "block_table[0, 0] is 1"},
@@ -263,7 +264,7 @@ TEST_SUITE("safetensors") {
                                              {"init_throws", "init threw on purpose"},
                                              {"plan_refuses", "refused after supports had agreed"},
                                              {"plan_null", "plan_null"},
-                                             {"plan_greedy", "plan_greedy"},
+                                             {"plan_greedy", "host memory"},
                                              {"forward_mute", "forward_mute"},
                                              {"forward_throws", "forward threw on purpose"}}) {
             SUBCASE(backend) {

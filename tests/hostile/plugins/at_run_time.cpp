@@ -13,6 +13,20 @@ struct InitFails : NullBackend {
 struct InitThrows : NullBackend {
     explicit InitThrows(const rf_host_api& host) : NullBackend(host) { throw std::runtime_error("init threw on purpose"); }
 };
+// Asks for options that nobody declared: there is no value, whatever the configuration says.
+struct AsksUndeclared : NullBackend {
+    explicit AsksUndeclared(const rf_host_api& host) : NullBackend(host) {
+        for (const char* backend : {"asks_undeclared", "good", "nobody"})
+            if (host.option(host.self, backend, "nothing")) throw rocforge::Failure(RF_INTERNAL, "an undeclared option has a value");
+        if (host.option(host.self, nullptr, "nothing") || host.option(host.self, "asks_undeclared", nullptr))
+            throw rocforge::Failure(RF_INTERNAL, "an option without a name has a value");
+        if (host.extension(host.self, "nobody.knows/1")) throw rocforge::Failure(RF_INTERNAL, "an unknown extension is there");
+    }
+};
+// Registers again after its entry has returned: ignored.
+struct RegistersLate : NullBackend {
+    explicit RegistersLate(const rf_host_api& host);
+};
 struct NoDevice : NullBackend {
     using NullBackend::NullBackend;
     rf_code device(std::int32_t, rf_device&) const { throw rocforge::Failure(RF_UNAVAILABLE, "libhardware.so.1 not found"); }
@@ -74,6 +88,8 @@ template <class Slot> constexpr rf_backend_api with(const char* name, Slot rf_ba
 constexpr rf_backend_api kTables[] = {
     hostile::table<InitFails>("init_fails"),
     hostile::table<InitThrows>("init_throws"),
+    hostile::table<AsksUndeclared>("asks_undeclared"),
+    hostile::table<RegistersLate>("registers_late"),
     hostile::table<NoDevice>("no_device"),
     hostile::table<PlanRefuses>("plan_refuses"),
     hostile::table<PlanNull>("plan_null"),
@@ -88,6 +104,11 @@ constexpr rf_backend_api kTables[] = {
     with("supports_null_reason", &rf_backend_api::supports, null_reason),
     with("supports_double", &rf_backend_api::supports, double_tongued_supports),
 };
+
+constexpr rf_backend_api kLate = hostile::table<NullBackend>("late");
+RegistersLate::RegistersLate(const rf_host_api& host) : NullBackend(host) {
+    if (host.register_backend(host.self, &kLate) == RF_OK) throw rocforge::Failure(RF_INTERNAL, "registered after the entry had returned");
+}
 
 }  // namespace
 
