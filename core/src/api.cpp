@@ -46,7 +46,7 @@ rocforge_backend_info describe(Runtime& runtime, std::size_t index) {
     info.name = backend.name();
     info.version = backend.api().version;
     info.vendor = backend.api().vendor;
-    info.features = backend.api().features;
+    info.features = backend.features();
     info.flags = backend.api().flags;
     info.plugin_index = backend.plugin();
     info.order_rank = -1;

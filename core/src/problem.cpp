@@ -23,13 +23,15 @@ struct Wrong {
     std::string what;
 };
 
+// The arguments are made on every call: numbers, literals and views, never texts.
 template <class... Args> void demand(bool good, fmt::format_string<Args...> text, Args&&... args) {
     if (!good) throw Wrong{fmt::format(text, std::forward<Args>(args)...)};
 }
 
 bool same(rf_dtype a, rf_dtype b) { return a.code == b.code && a.bits == b.bits && a.lanes == b.lanes; }
 bool absent(const rf_tensor& t) { return t.dtype.code == 0 && t.dtype.bits == 0 && t.dtype.lanes == 0; }
-std::string shape_text(const std::int64_t* shape) { return fmt::format("[{}, {}, {}, {}]", shape[0], shape[1], shape[2], shape[3]); }
+// Four extents or strides for "[{}]".
+auto four(const std::int64_t* axes) { return fmt::join(axes, axes + 4, ", "); }
 
 // The furthest element must be addressable.
 void check_reach(const rf_tensor& t, const char* name) {
@@ -38,8 +40,8 @@ void check_reach(const rf_tensor& t, const char* name) {
         std::int64_t step = 0;
         if (t.shape[axis] == 0) return;
         const bool over = __builtin_mul_overflow(t.shape[axis] - 1, t.stride[axis], &step) || __builtin_add_overflow(last, step, &last);
-        demand(!over && last < INT64_MAX / 16, "{} with shape {} and strides {} reaches beyond 2^59 elements", name, shape_text(t.shape),
-               shape_text(t.stride));
+        demand(!over && last < INT64_MAX / 16, "{} with shape [{}] and strides [{}] reaches beyond 2^59 elements", name, four(t.shape),
+               four(t.stride));
     }
 }
 
@@ -55,8 +57,7 @@ void check_tensor(const rf_tensor& t, const char* name) {
 }
 
 void check_shape(const rf_tensor& t, const char* name, std::array<std::int64_t, 4> wanted, const char* axes) {
-    demand(std::equal(wanted.begin(), wanted.end(), t.shape), "{} has shape {}, wanted {} {}", name, shape_text(t.shape), axes,
-           shape_text(wanted.data()));
+    demand(std::equal(wanted.begin(), wanted.end(), t.shape), "{} has shape [{}], wanted {} [{}]", name, four(t.shape), axes, four(wanted.data()));
 }
 
 void check_unit_stride(rf_tensor& t, const char* name) {
@@ -72,7 +73,7 @@ void check_no_overlap(const rf_tensor& t, const char* name) {
     for (const int axis : axes) {
         if (t.shape[axis] == 0) return;
         if (t.shape[axis] == 1) continue;
-        demand(t.stride[axis] > reach, "{} with shape {} and strides {} writes one element twice", name, shape_text(t.shape), shape_text(t.stride));
+        demand(t.stride[axis] > reach, "{} with shape [{}] and strides [{}] writes one element twice", name, four(t.shape), four(t.stride));
         reach += (t.shape[axis] - 1) * t.stride[axis];
     }
 }
@@ -108,7 +109,7 @@ private:
 
     // A field that belongs to a feature is at rest where the feature is off, so that nothing asked for is lost without a word.
     void belongs(bool at_rest, rf_features bit, const char* field) const {
-        demand(has(bit) || at_rest, "{} is set but the feature {} is not", field, feature_names(bit)[0]);
+        demand(has(bit) || at_rest, "{} is set but the feature {} is not", field, kFeatureNames[static_cast<std::size_t>(std::countr_zero(bit))]);
     }
 
     void extents() const {
@@ -144,7 +145,7 @@ private:
         check_shape(p_.v, "v", {batch_kv, head_kv, tokens_kv, dim_v}, axes);
         if (!has(RF_F_LSE)) return belongs(absent(p_.lse), RF_F_LSE, "lse");
         check_tensor(p_.lse, "lse");
-        demand(same(p_.lse.dtype, {RF_T_FLOAT, 32, 1}), "lse.dtype is {}, wanted f32", dtype_name(p_.lse.dtype));
+        if (!same(p_.lse.dtype, {RF_T_FLOAT, 32, 1})) throw Wrong{fmt::format("lse.dtype is {}, wanted f32", dtype_name(p_.lse.dtype))};
         check_shape(p_.lse, "lse", {batch_q, head_q, tokens_q, 1}, "[batch, head_q, seq_q, 1]");
         check_no_overlap(p_.lse, "lse");
     }
@@ -164,7 +165,7 @@ private:
         belongs(p_.block_table_stride == 0, RF_F_PAGED_KV, "block_table_stride");
         const bool indexed = has(RF_F_KV_LENGTHS | RF_F_RAGGED_Q | RF_F_RAGGED_KV);
         const bool known = same(p_.index_dtype, {RF_T_INT, 32, 1}) || same(p_.index_dtype, {RF_T_INT, 64, 1});
-        demand(!indexed || known, "index_dtype is {}, wanted i32 or i64", dtype_name(p_.index_dtype));
+        if (indexed && !known) throw Wrong{fmt::format("index_dtype is {}, wanted i32 or i64", dtype_name(p_.index_dtype))};
     }
 
     void parameters() {

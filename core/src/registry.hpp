@@ -41,6 +41,8 @@ public:
     const rf_backend_api& api() const { return api_; }
     const char* name() const { return api_.name; }
     std::int32_t kind() const { return api_.device_kind; }
+    // What it declares of what this core knows: a bit from a later header means fields that nobody here has checked.
+    rf_features features() const { return api_.features & RF_F_ALL; }
     bool approximate() const { return (api_.flags & RF_B_APPROXIMATE) != 0; }
     std::uint32_t plugin() const { return plugin_; }
 

@@ -245,7 +245,7 @@ Policy Runtime::policy(const rf_device& device, const rf_problem& problem, const
 }
 
 bool Runtime::supports(Backend& backend, const rf_device& device, const rf_problem& problem) {
-    if (backend.kind() != device.kind || (problem.features & ~backend.api().features)) return false;
+    if (backend.kind() != device.kind || (problem.features & ~backend.features())) return false;
     const Result<rf_device> own = backend.device_like(device);
     return own && backend.api().supports(*backend.instance(), &*own, &problem, nullptr) == RF_OK;
 }
@@ -260,7 +260,7 @@ Verdict Runtime::examine(Backend& backend, const rf_device& device, const rf_pro
         refuse(RF_R_DEVICE_KIND, "device", kind_name(device.kind), kind_name(backend.kind()), fmt::format("--device {}", kind_name(backend.kind())));
         return verdict;
     }
-    for (const std::string& name : feature_names(problem.features & ~backend.api().features))
+    for (const std::string& name : feature_names(problem.features & ~backend.features()))
         refuse(RF_R_FEATURE, "features", name, "a feature that this backend implements", "");
     verdict.partial = !verdict.reasons.empty();
     const Result<rf_device> own = backend.device_like(device);
