@@ -85,7 +85,7 @@ TEST_SUITE("trust") {
     TEST_CASE("a file that others could have written is refused and the good one beside it works") {
         for (const FileRow& row : file_rows()) {
             SUBCASE(row.name) {
-                if (skipped(row.as_root)) return;
+                if (skipped(row.as_root)) continue;  // not return: the rows behind it would not be found
                 const Folder folder;
                 const fs::path good = folder.add_plugin("good"), file = folder.add_plugin("options");
                 row.spoil(file);
@@ -103,7 +103,7 @@ TEST_SUITE("trust") {
     TEST_CASE("a folder that others could have written is not searched and is listed with the reason") {
         for (const FolderRow& row : folder_rows()) {
             SUBCASE(row.name) {
-                if (skipped(row.as_root)) return;
+                if (skipped(row.as_root)) continue;  // not return: the rows behind it would not be found
                 const Folder parent;
                 const fs::path folder = parent / "plugins", good_folder = parent / "good";
                 fs::create_directory(folder);
