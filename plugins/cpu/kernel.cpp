@@ -13,6 +13,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 #include <vector>
 
 #include "plugins/cpu/attention.h"
@@ -131,25 +132,26 @@ void load_block(const Task& task, std::int64_t key_first, std::int64_t keys) {
     load_rows(task, {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, v_direct, s.v, s.v_stride, s.v_rows}, key_first, keys);
 }
 
-template <int kUsed> HWY_INLINE void score_panel(const Task& task, std::int64_t panel, const float* const* k_rows, std::int64_t keys) {
-    const Scratch& s = task.scratch;
-    const std::int64_t dim = task.attention.dim;
-    if (!task.few) return score_rows<kUsed>(k_rows, keys, s.q + panel * Tile::kPanelRows * dim, dim, s.scores);
+// Rows are taken by four, two and one: the shapes that the dims path has.
+template <class Each> HWY_INLINE void for_few_rows(std::int64_t rows, const Each& each) {
     std::int64_t row = 0;
-    for (; row + 4 <= task.rows; row += 4) score_few<4>(k_rows, keys, s.q + row * s.q_stride, s.q_stride, dim, s.scores + row);
-    for (; row + 2 <= task.rows; row += 2) score_few<2>(k_rows, keys, s.q + row * s.q_stride, s.q_stride, dim, s.scores + row);
-    for (; row < task.rows; ++row) score_few<1>(k_rows, keys, s.q + row * s.q_stride, s.q_stride, dim, s.scores + row);
+    for (; row + 4 <= rows; row += 4) each(std::integral_constant<int, 4>(), row);
+    for (; row + 2 <= rows; row += 2) each(std::integral_constant<int, 2>(), row);
+    for (; row < rows; ++row) each(std::integral_constant<int, 1>(), row);
 }
 
-template <int kUsed> HWY_INLINE void output_panel(const Task& task, std::int64_t panel, const float* const* v_rows, std::int64_t keys) {
+void score_few_rows(const Task& task, const float* const* k_rows, std::int64_t keys) {
     const Scratch& s = task.scratch;
-    const std::int64_t dim_v = task.attention.dim_v, first = panel * Tile::kPanelRows;
-    if (!task.few) { return output_rows<kUsed>(v_rows, dim_v, keys, s.scores, s.rescale + first, s.out + first * round_up(dim_v, Tile::kStep)); }
-    const auto out_of = [&](std::int64_t row) { return s.out + row * s.out_stride; };
-    std::int64_t row = 0;
-    for (; row + 4 <= task.rows; row += 4) output_few<4>(v_rows, dim_v, keys, s.scores + row, s.rescale + row, out_of(row), s.out_stride);
-    for (; row + 2 <= task.rows; row += 2) output_few<2>(v_rows, dim_v, keys, s.scores + row, s.rescale + row, out_of(row), s.out_stride);
-    for (; row < task.rows; ++row) output_few<1>(v_rows, dim_v, keys, s.scores + row, s.rescale + row, out_of(row), s.out_stride);
+    for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
+        score_few<rows.value>(k_rows, keys, s.q + row * s.q_stride, s.q_stride, task.attention.dim, s.scores + row);
+    });
+}
+
+void output_few_rows(const Task& task, const float* const* v_rows, std::int64_t keys) {
+    const Scratch& s = task.scratch;
+    for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
+        output_few<rows.value>(v_rows, task.attention.dim_v, keys, s.scores + row, s.rescale + row, s.out + row * s.out_stride, s.out_stride);
+    });
 }
 
 // One panel of rows against keys [key_first, key_end) of the loaded block that starts at block_first.
@@ -158,7 +160,11 @@ void attend_panel(const Task& task, std::int64_t panel, const Lanes& lanes, std:
     const Attention& a = task.attention;
     const Scratch& s = task.scratch;
     const std::int64_t keys = span.end - span.first, first = panel * Tile::kPanelRows;
-    score_panel<kUsed>(task, panel, s.k_rows + (span.first - block_first), keys);
+    const float* const* k_rows = s.k_rows + (span.first - block_first);
+    if (task.few)
+        score_few_rows(task, k_rows, keys);
+    else
+        score_rows<kUsed>(k_rows, keys, s.q + first * a.dim, a.dim, s.scores);
 
     const bool cut = !lanes.all.covers(span.first, span.end), masked = a.mask.present();
     // The maximum may be taken before scaling only where scaling keeps the order.
@@ -179,7 +185,11 @@ void attend_panel(const Task& task, std::int64_t panel, const Lanes& lanes, std:
         const float kept_scale = a.dropout_p < 1 ? 1 / (1 - a.dropout_p) : 0.0f;
         drop(s.scores, span.first, keys, lanes, task.pointers.dropout, kept_scale, task.item.batch * a.head_q);
     }
-    output_panel<kUsed>(task, panel, s.v_rows + (span.first - block_first), keys);
+    const float* const* v_rows = s.v_rows + (span.first - block_first);
+    if (task.few)
+        output_few_rows(task, v_rows, keys);
+    else
+        output_rows<kUsed>(v_rows, a.dim_v, keys, s.scores, s.rescale + first, s.out + first * round_up(a.dim_v, Tile::kStep));
 }
 
 void attend_block(const Task& task, const Lanes* panels, std::int64_t block_first, std::int64_t block_end) {

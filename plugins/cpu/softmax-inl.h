@@ -22,7 +22,7 @@ struct Lanes {
     kernels::Extent any, all;             // keys that some row, that every row attends to
 };
 
-HWY_INLINE Lanes lanes_of(const Item& item, std::int64_t first, const kernels::ExtentRule& rule, std::int64_t len_kv) {
+HWY_NOINLINE Lanes lanes_of(const Item& item, std::int64_t first, const kernels::ExtentRule& rule, std::int64_t len_kv) {
     Lanes lanes;
     const std::int64_t total = item.heads * item.rows;
     lanes.count = total - first < Tile::kPanelRows ? total - first : Tile::kPanelRows;
@@ -40,7 +40,7 @@ HWY_INLINE Lanes lanes_of(const Item& item, std::int64_t first, const kernels::E
 }
 
 // s = scale * s, then softcap * tanh(s / softcap) unless softcap is 0.
-template <int kUsed> HWY_INLINE void scale_and_cap(float* scores, std::int64_t keys, float scale, float softcap) {
+template <int kUsed> HWY_NOINLINE void scale_and_cap(float* scores, std::int64_t keys, float scale, float softcap) {
     const D d;
     for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
 #pragma GCC unroll 3
@@ -54,7 +54,8 @@ template <int kUsed> HWY_INLINE void scale_and_cap(float* scores, std::int64_t k
 
 // s -= slope * |i + diagonal - j|
 template <int kUsed>
-HWY_INLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const float* slopes, std::int64_t diagonal) {
+HWY_NOINLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const float* slopes,
+                            std::int64_t diagonal) {
     const D d;
     HWY_ALIGN float slope[Tile::kPanelRows];
     HWY_ALIGN float ahead[Tile::kPanelRows];  // of the block's first key; exact up to 2^24
@@ -82,8 +83,8 @@ template <class At> HWY_INLINE void mask_row(float* scores, std::int64_t keys, c
 }
 
 // Adds the additive mask, or excludes what the boolean mask does not keep.
-HWY_INLINE void apply_mask(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const Operand& mask, const void* data,
-                           std::int64_t batch) {
+HWY_NOINLINE void apply_mask(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const Operand& mask, const void* data,
+                             std::int64_t batch) {
     for (std::int64_t lane = 0; lane < lanes.count; ++lane) {
         const std::int64_t first = mask.offset(batch, lanes.head[lane], lanes.row[lane]) + key_first * mask.last;
         float* row = scores + lane;
@@ -106,8 +107,8 @@ HWY_INLINE void apply_mask(float* scores, std::int64_t key_first, std::int64_t k
 
 // s = -inf outside each row's own extent.
 template <int kUsed>
-HWY_INLINE void exclude_outside(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const kernels::ExtentRule& rule,
-                                std::int64_t len_kv) {
+HWY_NOINLINE void exclude_outside(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const kernels::ExtentRule& rule,
+                                  std::int64_t len_kv) {
     const D d;
     HWY_ALIGN float first[Tile::kPanelRows];  // relative to the block and clamped to it, so exact in f32
     HWY_ALIGN float end[Tile::kPanelRows];
@@ -129,7 +130,7 @@ HWY_INLINE void exclude_outside(float* scores, std::int64_t key_first, std::int6
 // Scores to probabilities exp(scale * s - peak), with the rows' running maximum, sum and rescale brought up to date. With kExcluding, scores
 // of -inf become -0 (see tiles-inl.h).
 template <int kUsed, bool kExcluding>
-HWY_INLINE void online_softmax(float* scores, std::int64_t keys, float scale, float* peaks, float* sums, float* rescales) {
+HWY_NOINLINE void online_softmax(float* scores, std::int64_t keys, float scale, float* peaks, float* sums, float* rescales) {
     const D d;
     const V scales = hn::Set(d, scale), none = hn::Set(d, -kInfinity);
     V peak[kUsed], sum[kUsed];
@@ -170,8 +171,8 @@ HWY_INLINE void online_softmax(float* scores, std::int64_t keys, float scale, fl
 }
 
 // Zeroes what dropout drops and divides what it keeps by 1 - p. After the sums: lse is of the undropped row.
-HWY_INLINE void drop(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const kernels::Dropout& dropout, float kept_scale,
-                     std::int64_t first_head) {
+HWY_NOINLINE void drop(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const kernels::Dropout& dropout,
+                       float kept_scale, std::int64_t first_head) {
     for (std::int64_t lane = 0; lane < lanes.count; ++lane) {
         const std::uint32_t row = static_cast<std::uint32_t>(lanes.row[lane]), head = static_cast<std::uint32_t>(first_head + lanes.head[lane]);
         kernels::PhiloxWords words{};

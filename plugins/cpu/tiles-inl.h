@@ -40,7 +40,7 @@ HWY_INLINE bool is_finite(V x) { return hn::AllTrue(D(), hn::Eq(hn::Sub(x, x), h
 
 // scores [kStep][kPanelRows] = k_rows[kStep] . q, q [dim][kPanelRows].
 template <int kUsed>
-HWY_INLINE void score_step(const float* const* k_rows, const float* HWY_RESTRICT q, std::int64_t dim, float* HWY_RESTRICT scores) {
+HWY_NOINLINE void score_step(const float* const* k_rows, const float* HWY_RESTRICT q, std::int64_t dim, float* HWY_RESTRICT scores) {
     const D d;
     V sum[Tile::kStep][kUsed];
     const float* k[Tile::kStep];
@@ -81,8 +81,8 @@ template <int kUsed> HWY_INLINE void score_rows(const float* const* k_rows, std:
 // out [kStep][kPanelRows] = out * rescale + dims [first, first + kStep) of V times p, p [keys][kPanelRows]. The block's sum is made first
 // and added once: shorter chains of roundings than adding each product to out.
 template <int kUsed, bool kExcluding>
-HWY_INLINE bool output_step(const float* const* v_rows, std::int64_t first, std::int64_t keys, const float* HWY_RESTRICT p,
-                            const float* HWY_RESTRICT rescale, float* HWY_RESTRICT out) {
+HWY_NOINLINE bool output_step(const float* const* v_rows, std::int64_t first, std::int64_t keys, const float* HWY_RESTRICT p,
+                              const float* HWY_RESTRICT rescale, float* HWY_RESTRICT out) {
     const D d;
     V sum[Tile::kStep][kUsed];
 #pragma GCC unroll 8
@@ -138,8 +138,8 @@ HWY_INLINE void output_rows(const float* const* v_rows, std::int64_t dim_v, std:
 
 // scores [key][row] for kRows rows and four keys (the last repeated where fewer are left). q [row][q_stride], zero beyond dim.
 template <int kRows>
-HWY_INLINE void score_few_step(const float* const (&k)[4], std::int64_t keys, const float* q, std::int64_t q_stride, std::int64_t dim,
-                               float* scores) {
+HWY_NOINLINE void score_few_step(const float* const (&k)[4], std::int64_t keys, const float* q, std::int64_t q_stride, std::int64_t dim,
+                                 float* scores) {
     const D d;
     V sum[4][kRows];
 #pragma GCC unroll 4
@@ -174,8 +174,8 @@ HWY_INLINE void score_few(const float* const* k_rows, std::int64_t keys, const f
 
 // out [row][out_stride], dims [first, first + kCount * kLanes), for kRows rows.
 template <int kRows, int kCount, bool kExcluding>
-HWY_INLINE bool output_few_step(const float* const* v_rows, std::int64_t first, std::int64_t keys, const float* p, const float* rescale, float* out,
-                                std::int64_t out_stride) {
+HWY_NOINLINE bool output_few_step(const float* const* v_rows, std::int64_t first, std::int64_t keys, const float* p, const float* rescale, float* out,
+                                  std::int64_t out_stride) {
     const D d;
     V sum[kRows][kCount];
 #pragma GCC unroll 4
