@@ -33,11 +33,13 @@ progress() {
     done
 }
 
-# show_failure LOG: what failed of a build (ninja's FAILED blocks), of the tests (ctest's *** blocks) or of apt-get (E:), else the log's last lines.
+# show_failure LOG: what failed of a build (ninja's FAILED blocks) or of the tests (ctest's *** blocks); else a compiler's or apt-get's errors;
+# else the log's last lines.
 show_failure() {
     local blocks
     blocks=$(awk '/^FAILED: / { on = 1 } /\*\*\*(Failed|Timeout|Exception|Not Run)/ { on = 1 } /^\[[0-9]+\/[0-9]+\]/ { on = 0 }
         /^ *[0-9]+\/[0-9]+ Test .* Passed/ || /^ +Start +[0-9]+:/ { on = 0 } on' "$1" | head -n 150)
+    [ -n "$blocks" ] || blocks=$(grep ': error: ' "$1" | sort -u | head -n 40)
     [ -n "$blocks" ] || blocks=$(grep '^E: ' "$1" | head -n 5)
     [ -n "$blocks" ] || blocks=$(tail -n 40 "$1")
     printf '%s\n' "$blocks" | sed 's/^/    /' >&2
