@@ -121,7 +121,7 @@ const std::vector<Row>& rows() {
                      f.dynamic(DT_RUNPATH).d_tag = DT_RPATH;
                  }),
          "."},
-        {"NEEDED with a slash", changed("linked", [](ElfFile& f) { f.set_dynamic_string(DT_NEEDED, "lib/x.so"); }), "lib/x.so"},
+        {"NEEDED with a slash", changed("linked", [](ElfFile& f) { f.set_dynamic_string(DT_NEEDED, "lib/x.so"); }), "a name with a slash"},
         // Damaged. Each of these makes dlopen read or map outside the file.
         {"no program headers", changed("good", [](ElfFile& f) { f.header().e_phnum = 0; }), "program headers"},
         {"program headers past the end", changed("good", [](ElfFile& f) { f.header().e_phoff = kFarAway; }), "cut off or damaged"},
@@ -129,6 +129,13 @@ const std::vector<Row>& rows() {
         {"more program headers than fit", changed("good", [](ElfFile& f) { f.header().e_phnum = PN_XNUM - 1; }), "cut off or damaged"},
         {"program headers of another size", changed("good", [](ElfFile& f) { f.header().e_phentsize = 32; }), "program headers"},
         {"a segment past the end", changed("good", [](ElfFile& f) { f.segment(PT_LOAD).p_filesz = kFarAway; }), "damaged"},
+        {"a segment that reaches past the end",
+         changed("good",
+                 [](ElfFile& f) {
+                     f.segment(PT_LOAD).p_filesz += kFarAway;
+                     f.segment(PT_LOAD).p_memsz += kFarAway;
+                 }),
+         "cut off or damaged"},
         {"a segment that wraps around", changed("good", [](ElfFile& f) { f.segment(PT_LOAD).p_offset = kWrapsAround; }), "cut off or damaged"},
         {"a segment larger in the file than in memory", changed("good", [](ElfFile& f) { f.segment(PT_LOAD).p_memsz = 1; }), "damaged"},
         {"no dynamic section", changed("good", [](ElfFile& f) { f.segment(PT_DYNAMIC).p_type = PT_NULL; }), "no dynamic section"},
