@@ -31,7 +31,8 @@ build_cpu_parts() {
     mkdir -p "$results"
     if [ ! -f "$build/build.ninja" ]; then
         label="Building (minutes the first time, then seconds)"
-        quietly "Configuring" "$results/configure.log" cmake --preset release -S "$project" -DROCFORGE_WERROR=OFF -DROCFORGE_TESTS=OFF -DROCFORGE_EXAMPLES=OFF
+        quietly "Configuring" "$results/configure.log" cmake --preset release -S "$project" \
+            -DROCFORGE_WERROR=OFF -DROCFORGE_TESTS=OFF -DROCFORGE_EXAMPLES=OFF
     fi
     quietly "$label" "$results/build.log" cmake --build "$build" --parallel "$(build_jobs)"
 }

@@ -50,8 +50,8 @@ packages() {
 
 # Every option is spelt out, since the quickstart may have configured the same folder with other ones.
 build() {
-    quietly "Configuring $1" "$logs/$1-configure.log" cmake --preset "$1" -S "$project" -DROCFORGE_WERROR=ON -DROCFORGE_TESTS=ON -DROCFORGE_EXAMPLES=ON \
-        -DCMAKE_EXPORT_COMPILE_COMMANDS=ON &&
+    quietly "Configuring $1" "$logs/$1-configure.log" cmake --preset "$1" -S "$project" \
+        -DROCFORGE_WERROR=ON -DROCFORGE_TESTS=ON -DROCFORGE_EXAMPLES=ON -DCMAKE_EXPORT_COMPILE_COMMANDS=ON &&
         quietly "Building $1" "$logs/$1-build.log" cmake --build "$project/build/$1" --parallel "$(build_jobs)"
 }
 
@@ -77,7 +77,8 @@ build_and_test() {
     if stage "$1 build" build "$1"; then stage "$1 tests" run_tests "$1"; else skip "$1 tests" "the build failed"; fi
 }
 
-sources() { find "$project"/{core,sdk,kernels,plugins,examples,tests} -type f \( -name '*.c' -o -name '*.h' -o -name '*.cpp' -o -name '*.hpp' \) -print0 | sort -z; }
+# sources: every C and C++ file, each closed by a 0.
+sources() { find "$project"/{core,sdk,kernels,plugins,examples,tests} -type f -regex '.*\.[ch]\(pp\)?' -print0 | sort -z; }
 
 # unformatted: the files that clang-format would change; fails when there is one.
 unformatted() {
@@ -117,7 +118,11 @@ if [ "$all" = yes ]; then
     stage quickstart quickstart
     build_and_test asan
     build_and_test tsan
-    if [ -f "$project/build/release/compile_commands.json" ]; then checked lint run-clang-tidy-14 lint; else skip lint "release was not configured"; fi
+    if [ -f "$project/build/release/compile_commands.json" ]; then
+        checked lint run-clang-tidy-14 lint
+    else
+        skip lint "release was not configured"
+    fi
 else
     for name in quickstart "asan" "tsan" lint; do skip "$name" "only with --all"; done
 fi

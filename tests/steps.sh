@@ -36,13 +36,11 @@ progress() {
 # show_failure LOG: what failed of a build (ninja's FAILED blocks) or of the tests (ctest's *** blocks); else a compiler's or apt-get's errors;
 # else the log's last lines.
 show_failure() {
-    local blocks
-    blocks=$(awk '/^FAILED: / { on = 1 } /\*\*\*(Failed|Timeout|Exception|Not Run)/ { on = 1 } /^\[[0-9]+\/[0-9]+\]/ { on = 0 }
-        /^ *[0-9]+\/[0-9]+ Test .* Passed/ || /^ +Start +[0-9]+:/ { on = 0 } on' "$1" | head -n 150)
-    [ -n "$blocks" ] || blocks=$(grep ': error: ' "$1" | sort -u | head -n 40)
-    [ -n "$blocks" ] || blocks=$(grep '^E: ' "$1" | head -n 5)
-    [ -n "$blocks" ] || blocks=$(tail -n 40 "$1")
-    printf '%s\n' "$blocks" | sed 's/^/    /' >&2
+    {
+        awk '/^FAILED: / { on = 1 } /\*\*\*(Failed|Timeout|Exception|Not Run)/ { on = 1 } /^\[[0-9]+\/[0-9]+\]/ { on = 0 }
+            /^ *[0-9]+\/[0-9]+ Test .* Passed/ || /^ +Start +[0-9]+:/ { on = 0 } on && ++lines <= 150 { print } END { exit lines == 0 }' "$1" ||
+            grep -m 40 -E ': error: |^E: ' "$1" || tail -n 40 "$1"
+    } | sed 's/^/    /' >&2
     printf '  The whole log: %s\n' "$1" >&2
 }
 
@@ -97,10 +95,10 @@ install_packages() {
         command -v sudo >/dev/null || die "Not root, and there is no sudo. As root: apt-get install ${names% }"
         sudo -v || die "sudo refused. As root: apt-get install ${names% }"
     fi
-    quietly "apt-get update" "$log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 update ||
-        echo "  Going on with the package lists that are here."
+    local apt=(as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120)
+    quietly "apt-get update" "$log" "${apt[@]}" update || echo "  Going on with the package lists that are here."
     # shellcheck disable=SC2086 # names is a list of words
-    quietly "apt-get install" "$log" as_root env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends $names ||
+    quietly "apt-get install" "$log" "${apt[@]}" install -y --no-install-recommends $names ||
         die "apt-get could not install: ${names% }" \
             "Is the network up? On Ubuntu these packages are in the component 'universe' (add-apt-repository universe)." \
             "Once they are installed by other means, use --no-install."
