@@ -33,13 +33,13 @@ progress() {
     done
 }
 
-# show_failure LOG: what failed of a build (ninja's FAILED blocks) or of the tests (ctest's *** blocks); else a compiler's or apt-get's errors;
-# else the log's last lines.
+# show_failure LOG: what failed of a build (ninja's FAILED blocks) or of the tests (ctest's *** blocks); else a compiler's, CMake's or
+# apt-get's errors; else the log's last lines.
 show_failure() {
     {
         awk '/^FAILED: / { on = 1 } /\*\*\*(Failed|Timeout|Exception|Not Run)/ { on = 1 } /^\[[0-9]+\/[0-9]+\]/ { on = 0 }
             /^ *[0-9]+\/[0-9]+ Test .* Passed/ || /^ +Start +[0-9]+:/ { on = 0 } on && ++lines <= 150 { print } END { exit lines == 0 }' "$1" ||
-            grep -m 40 -E ': error: |^E: ' "$1" || tail -n 40 "$1"
+            grep -m 40 -E -A 3 ': error: |^CMake Error|^E: ' "$1" || tail -n 40 "$1"
     } | sed 's/^/    /' >&2
     printf '  The whole log: %s\n' "$1" >&2
 }
