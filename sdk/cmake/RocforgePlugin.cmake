@@ -15,10 +15,10 @@ function(rocforge_add_plugin name)
     set(target rocforge-${name})
     add_library(${target} MODULE ${arg_SOURCES})
     target_link_libraries(${target} PRIVATE rocforge::sdk ${arg_LIBRARIES})
-    target_link_options(${target} PRIVATE
-        -Wl,--version-script=${ROCFORGE_PLUGIN_MAP} -Wl,--exclude-libs,ALL
-        # The sanitizers' runtimes are resolved from the host program.
-        $<$<NOT:$<BOOL:${ROCFORGE_SANITIZE}>>:-Wl,-z,defs>)
+    target_link_options(${target} PRIVATE -Wl,--version-script=${ROCFORGE_PLUGIN_MAP} -Wl,--exclude-libs,ALL)
+    if(NOT ROCFORGE_SANITIZE)  # the sanitizers' runtimes are resolved from the host program
+        target_link_options(${target} PRIVATE -Wl,-z,defs)
+    endif()
     set_target_properties(${target} PROPERTIES
         PREFIX "" OUTPUT_NAME rocforge-${name} SUFFIX .so
         C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON

@@ -46,7 +46,8 @@ template <const Behaviour& B> struct Backend {
         return RF_OK;
     }
     void supports(const rf_device&, const rf_problem& p, rocforge::Reasons& reasons) const {
-        if (p.q.shape[3] > B.most_dim) reasons.refuse(RF_R_HEAD_DIM, "q.shape[3]", std::to_string(p.q.shape[3]), "at most " + std::to_string(B.most_dim), "");
+        if (p.q.shape[3] > B.most_dim)
+            reasons.refuse(RF_R_HEAD_DIM, "q.shape[3]", std::to_string(p.q.shape[3]), "at most " + std::to_string(B.most_dim), "");
     }
     rf_code kv_layout(const rf_device&, const rf_problem&, std::uint32_t index, rf_kv_layout& out) const {
         if (index > 0) return RF_NOT_FOUND;

@@ -51,10 +51,14 @@ TEST_CASE("a wrong file is one message with line and column") {
 
 TEST_CASE("files merge key by key, arrays and rules replace whole") {
     Config config;
-    REQUIRE(merge_config(config, "[plugins]\ndisable = ['a', 'b']\n[select]\norder = ['x']\nfallback = 'warn'\n[backend.cpu]\nthreads = 2\n"
-                                 "[[select.rule]]\nwhen = {batch = 1}\nuse = 'old'\n", "/etc/r.toml"));
-    REQUIRE(merge_config(config, "[plugins]\ndisable = ['c']\nadd_paths = ['more', '/abs']\n[backend.cpu]\nisa = 'avx2'\n"
-                                 "[[select.rule]]\nuse = 'new'\n", "/home/u/r.toml"));
+    REQUIRE(merge_config(config,
+                         "[plugins]\ndisable = ['a', 'b']\n[select]\norder = ['x']\nfallback = 'warn'\n[backend.cpu]\nthreads = 2\n"
+                         "[[select.rule]]\nwhen = {batch = 1}\nuse = 'old'\n",
+                         "/etc/r.toml"));
+    REQUIRE(merge_config(config,
+                         "[plugins]\ndisable = ['c']\nadd_paths = ['more', '/abs']\n[backend.cpu]\nisa = 'avx2'\n"
+                         "[[select.rule]]\nuse = 'new'\n",
+                         "/home/u/r.toml"));
     CHECK(config.disable.value == std::vector<std::string>{"c"});
     CHECK(config.disable.origin == "/home/u/r.toml:2:11");
     CHECK(config.order.value == std::vector<std::string>{"x"});
@@ -80,9 +84,12 @@ TEST_CASE("a default for every kind replaces defaults by kind") {
 
 TEST_CASE("settings are TOML again") {
     Config config;
-    REQUIRE(merge_config(config, "[plugins]\npaths = ['/a b']\n[plugins.sha256]\n'rocforge-x.so' = '" + std::string(64, 'A') +
-                                     "'\n[select]\norder = ['*']\n[[select.rule]]\nwhen = {seq_q = 1, head_dim = {max = 128}, device = 'rocm', causal = true}\n"
-                                     "use = 'f\"'\n", "/r.toml"));
+    REQUIRE(
+        merge_config(config,
+                     "[plugins]\npaths = ['/a b']\n[plugins.sha256]\n'rocforge-x.so' = '" + std::string(64, 'A') +
+                         "'\n[select]\norder = ['*']\n[[select.rule]]\nwhen = {seq_q = 1, head_dim = {max = 128}, device = 'rocm', causal = true}\n"
+                         "use = 'f\"'\n",
+                     "/r.toml"));
     std::string text;
     for (const Config::Setting& setting : config.settings()) text += setting.key + " = " + setting.value + "\n";
     CAPTURE(text);

@@ -70,7 +70,8 @@ const Row kRefused[]{
     {[](auto& p) { p.features |= RF_F_MASK_BOOL | RF_F_MASK_ADD; }, "problem: mask_bool and mask_add exclude each other"},
     {[](auto& p) { p.features |= RF_F_MASK_BOOL; }, "problem: mask has no dtype"},
     {[](auto& p) { p.features |= RF_F_MASK_BOOL, p.mask = rocforge_tensor(kF32, 1, 1, 16, 24); }, "problem: mask.dtype is f32, wanted bool"},
-    {[](auto& p) { p.features |= RF_F_MASK_ADD, p.mask = rocforge_tensor(kBool, 1, 1, 16, 24); }, "problem: mask.dtype is bool, wanted f32, f16 or bf16"},
+    {[](auto& p) { p.features |= RF_F_MASK_ADD, p.mask = rocforge_tensor(kBool, 1, 1, 16, 24); },
+     "problem: mask.dtype is bool, wanted f32, f16 or bf16"},
     {[](auto& p) { p.features |= RF_F_MASK_ADD, p.mask = rocforge_tensor(kF32, 1, 3, 16, 24); }, "problem: mask.shape[1] is 3, wanted 1 or 4"},
     {[](auto& p) { p.features |= RF_F_LSE; }, "problem: lse has no dtype"},
     {[](auto& p) { p.features |= RF_F_LSE, p.lse = rocforge_tensor(kF16, 2, 4, 16, 1); }, "problem: lse.dtype is f16, wanted f32"},
@@ -138,9 +139,10 @@ TEST_CASE("mask axes of 1 become full extents with stride 0") {
 }
 
 TEST_CASE("empty extents are valid") {
-    for (const auto& change : {std::function<void(rf_problem&)>([](auto& p) { p.batch = p.q.shape[0] = p.k.shape[0] = p.v.shape[0] = p.out.shape[0] = 0; }),
-                               std::function<void(rf_problem&)>([](auto& p) { p.max_seq_q = p.q.shape[2] = p.out.shape[2] = 0; }),
-                               std::function<void(rf_problem&)>([](auto& p) { p.max_seq_kv = p.k.shape[2] = p.v.shape[2] = 0; })}) {
+    for (const auto& change :
+         {std::function<void(rf_problem&)>([](auto& p) { p.batch = p.q.shape[0] = p.k.shape[0] = p.v.shape[0] = p.out.shape[0] = 0; }),
+          std::function<void(rf_problem&)>([](auto& p) { p.max_seq_q = p.q.shape[2] = p.out.shape[2] = 0; }),
+          std::function<void(rf_problem&)>([](auto& p) { p.max_seq_kv = p.k.shape[2] = p.v.shape[2] = 0; })}) {
         rf_problem p = dense();
         change(p);
         const Result<rf_problem> complete = complete_problem(p);

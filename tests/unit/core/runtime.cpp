@@ -20,9 +20,10 @@ using fake::Behaviour;
 namespace {
 
 constexpr Behaviour kGood{.name = "good"}, kSmall{.name = "small", .most_dim = 64}, kNoCausal{.name = "nocausal", .features = RF_F_GROUPED_HEADS},
-    kBadPlan{.name = "badplan", .plan_fails = true}, kNullPlan{.name = "nullplan", .plan_is_null = true}, kBadForward{.name = "badforward", .forward_fails = true},
-    kAbsent{.name = "absent", .device_missing = true}, kSilent{.name = "silent", .refuses_without_reason = true},
-    kRough{.name = "rough", .flags = RF_B_APPROXIMATE}, kRocm{.name = "good", .device_kind = RF_DEVICE_ROCM}, kScratch{.name = "scratch", .workspace_bytes = 1000};
+    kBadPlan{.name = "badplan", .plan_fails = true}, kNullPlan{.name = "nullplan", .plan_is_null = true},
+    kBadForward{.name = "badforward", .forward_fails = true}, kAbsent{.name = "absent", .device_missing = true},
+    kSilent{.name = "silent", .refuses_without_reason = true}, kRough{.name = "rough", .flags = RF_B_APPROXIMATE},
+    kRocm{.name = "good", .device_kind = RF_DEVICE_ROCM}, kScratch{.name = "scratch", .workspace_bytes = 1000};
 
 // A context whose order is `order` and that finds no plugin file.
 class World {
@@ -57,9 +58,7 @@ rf_args args() { return rocforge::args(kMemory.data(), kMemory.data(), kMemory.d
 template <class Call> rocforge::Exception thrown_by(Call&& call) {
     try {
         call();
-    } catch (const rocforge::Exception& e) {
-        return e;
-    }
+    } catch (const rocforge::Exception& e) { return e; }
     FAIL("nothing was thrown");
     throw;
 }
@@ -111,7 +110,9 @@ TEST_CASE("the order decides and every refusal is told") {
         const char *name, *code, *have;
         bool partial;
     };
-    const Want wants[]{{"small", "head_dim", "128", false}, {"nocausal", "feature", "causal", true}, {"silent", "fault", "RF_UNSUPPORTED", false},
+    const Want wants[]{{"small", "head_dim", "128", false},
+                       {"nocausal", "feature", "causal", true},
+                       {"silent", "fault", "RF_UNSUPPORTED", false},
                        {"absent", "driver", "absent: no such hardware here", false}};
     const auto candidates = choice.candidates();
     for (std::uint32_t i = 1; i < candidates.size(); ++i) {
@@ -231,13 +232,13 @@ TEST_CASE("arguments that a plan cannot take are named") {
         void (*change)(rf_args&);
         const char* message;
     };
-    for (const Row& row : {Row{[](rf_args& a) { a.q = nullptr; }, "args.q is NULL"}, Row{[](rf_args& a) { a.out = nullptr; }, "args.out is NULL"},
-                           Row{[](rf_args& a) { a.q = memory + 1; }, "args.q is 0x"},
-                           Row{[](rf_args& a) { a.k = reinterpret_cast<char*>(memory) + 1; }, "args.k is 0x"},
-                           Row{[](rf_args& a) { a.workspace = nullptr; }, "args.workspace is 0x0 of 1024 bytes, wanted 1000"},
-                           Row{[](rf_args& a) { a.workspace_bytes = 999; }, "of 999 bytes, wanted 1000"},
-                           Row{[](rf_args& a) { a.struct_size = 8; }, "args.struct_size is 8"},
-                           Row{[](rf_args& a) { a.reserved = 7; }, "args.reserved is 7"}}) {
+    for (const Row& row :
+         {Row{[](rf_args& a) { a.q = nullptr; }, "args.q is NULL"}, Row{[](rf_args& a) { a.out = nullptr; }, "args.out is NULL"},
+          Row{[](rf_args& a) { a.q = memory + 1; }, "args.q is 0x"},
+          Row{[](rf_args& a) { a.k = reinterpret_cast<char*>(memory) + 1; }, "args.k is 0x"},
+          Row{[](rf_args& a) { a.workspace = nullptr; }, "args.workspace is 0x0 of 1024 bytes, wanted 1000"},
+          Row{[](rf_args& a) { a.workspace_bytes = 999; }, "of 999 bytes, wanted 1000"},
+          Row{[](rf_args& a) { a.struct_size = 8; }, "args.struct_size is 8"}, Row{[](rf_args& a) { a.reserved = 7; }, "args.reserved is 7"}}) {
         rf_args a = good();
         row.change(a);
         const auto e = thrown_by([&] { plan.forward(a); });
@@ -301,7 +302,9 @@ TEST_CASE("the one-call form takes workspace from the hooks and gives it back") 
     taken = given = 0;
     rocforge_hooks hooks{};
     hooks.struct_size = sizeof hooks;
-    hooks.allocate = [](void*, const rf_device*, std::uint64_t bytes, void*) -> void* { return ++taken, std::aligned_alloc(256, (bytes + 255) / 256 * 256); };
+    hooks.allocate = [](void*, const rf_device*, std::uint64_t bytes, void*) -> void* {
+        return ++taken, std::aligned_alloc(256, (bytes + 255) / 256 * 256);
+    };
     hooks.release = [](void*, const rf_device*, void* memory, void*) { ++given, std::free(memory); };
     rocforge::Context context(nullptr, &hooks);
     context.add(fake::table<kScratch>());

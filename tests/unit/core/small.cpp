@@ -42,7 +42,8 @@ TEST_CASE("parallel_for visits every item once and lends a worker to one thread 
                 std::vector<std::atomic<int>> holders;
                 std::atomic<int> wrong{0};
                 std::uint32_t limit;
-            } state{std::vector<std::atomic<int>>(static_cast<std::size_t>(n)), std::vector<std::atomic<int>>(64), {}, std::min(most, threads.workers())};
+            } state{
+                std::vector<std::atomic<int>>(static_cast<std::size_t>(n)), std::vector<std::atomic<int>>(64), {}, std::min(most, threads.workers())};
             threads.parallel_for(
                 n, most,
                 [](void* arg, std::int64_t begin, std::int64_t end, std::uint32_t worker) {
