@@ -16,6 +16,12 @@ struct ConfigFlags {
     bool show_origin = false;
 };
 
+// "key = value". An environment variable is no key of TOML, so it is a comment.
+std::string line_of(const rocforge_setting& setting) {
+    const std::string line = fmt::format("{} = {}", text_or_empty(setting.key), text_or_empty(setting.value));
+    return text_or_empty(setting.origin) == "environment" ? "# " + line : line;
+}
+
 Status config(const ConfigFlags& flags) {
     const Context context = open_context(flags.common);
     const std::vector<rocforge_setting> settings = collect<rocforge_setting>(context.get(), rocforge_config);
@@ -23,15 +29,12 @@ Status config(const ConfigFlags& flags) {
     constexpr std::size_t kWidest = 60;  // one long array must not push every origin off the screen
     std::size_t width = 0;
     for (const rocforge_setting& setting : settings) {
-        const std::size_t length = fmt::formatted_size("{} = {}", text_or_empty(setting.key), text_or_empty(setting.value));
+        const std::size_t length = line_of(setting).size();
         if (length <= kWidest) width = std::max(width, length);
     }
     for (const rocforge_setting& setting : settings) {
-        const std::string line = fmt::format("{} = {}", text_or_empty(setting.key), text_or_empty(setting.value));
-        if (!flags.show_origin)
-            terminal.line(line);
-        else
-            terminal.line(fmt::format("{:<{}}  {}", line, width, terminal.paint(Colour::kDim, "# " + text_or_empty(setting.origin))));
+        const std::string origin = terminal.paint(Colour::kDim, "# " + text_or_empty(setting.origin));
+        terminal.line(flags.show_origin ? fmt::format("{:<{}}  {}", line_of(setting), width, origin) : line_of(setting));
     }
     return Status::kDone;
 }

@@ -30,6 +30,9 @@ Inventory take_inventory(rocforge_context* context) {
     for (const rocforge_backend_info& info : collect<rocforge_backend_info>(context, rocforge_backend)) {
         inventory.backends.push_back({info, devices_of(context, info)});
     }
+    // As selection asks them; those chosen only by name come last.
+    const auto rank = [](const Backend& backend) { return static_cast<std::uint32_t>(backend.info.order_rank); };
+    std::stable_sort(inventory.backends.begin(), inventory.backends.end(), [&](const Backend& a, const Backend& b) { return rank(a) < rank(b); });
     inventory.folders = collect<rocforge_folder>(context, rocforge_searched);
     return inventory;
 }
@@ -80,13 +83,9 @@ void print_folders(const Terminal& terminal, const Inventory& inventory) {
 }
 
 std::string order_in_force(const Inventory& inventory) {
-    std::vector<rocforge_backend_info> ranked;
-    for (const Backend& backend : inventory.backends) {
-        if (backend.info.order_rank >= 0) ranked.push_back(backend.info);
-    }
-    std::stable_sort(ranked.begin(), ranked.end(), [](const auto& a, const auto& b) { return a.order_rank < b.order_rank; });
     std::vector<std::string> names;
-    for (const rocforge_backend_info& info : ranked) {
+    for (const auto& [info, found] : inventory.backends) {
+        if (info.order_rank < 0) continue;
         names.push_back(fmt::format("{}{} ({})", info.name, info.dropped_in ? "*" : "", device_kind_name(info.device_kind)));
     }
     return names.empty() ? "no backend" : fmt::format("{}", fmt::join(names, ", "));

@@ -20,7 +20,7 @@ struct Backend {
 // Strings live as long as the context.
 struct Inventory {
     std::vector<rocforge_plugin_info> plugins;
-    std::vector<Backend> backends;
+    std::vector<Backend> backends;  // by rank
     std::vector<rocforge_folder> folders;
 };
 

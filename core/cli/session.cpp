@@ -73,7 +73,10 @@ Verdict select(rocforge_context* context, const rf_device& device, const rf_prob
     const rf_code code = rocforge_select(context, &device, &problem, or_null(backend), &choice, &error);
     Choice owned(choice);
     if (code != RF_UNSUPPORTED || !owned) check(code, error);
-    return read_verdict(std::move(owned));
+    Verdict verdict = read_verdict(std::move(owned));
+    // The library cannot know that its caller's choice was a flag here.
+    if (!backend.empty() && verdict.backend == backend && !verdict.fell_back) verdict.why = "--backend";
+    return verdict;
 }
 
 Devices devices_of(rocforge_context* context, const rocforge_backend_info& backend) {
