@@ -204,10 +204,8 @@ public:
 
     void supports(const rf_device& device, const rf_problem& problem, Reasons& reasons) const {
         if (device.kind != RF_DEVICE_CPU) reasons.refuse(RF_R_DEVICE_KIND, "device.kind", std::to_string(device.kind), "1 (cpu)");
-        bool within = true;
         check_limits(problem, reasons);
-        if (reasons.verdict() != RF_OK) within = false;
-        if (!within) return;
+        if (reasons.verdict() != RF_OK) return;  // a workspace is counted for problems within the limits alone
         const Workspace least = plan_workspace(attention_of(problem), kernel_, workers_, problem.workspace_limit_bytes);
         if (static_cast<std::uint64_t>(least.bytes) <= problem.workspace_limit_bytes) return;
         reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(problem.workspace_limit_bytes),
