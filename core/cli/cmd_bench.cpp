@@ -213,8 +213,8 @@ private:
 };
 
 constexpr const char* kHelp =
-    R"(Presets: prefill and decode (bf16, sizes of a GPU), paged (decode over shuffled pages of 16 tokens), cpu (f32 and bf16). A median of 7 runs after
-a warm-up; min .. max is their spread. FLOPs are 4*batch*head_q*seq_q*seq_kv*dim, halved when causal; GB/s counts K and V once.
+    R"(Presets: prefill and decode (bf16, sizes of a GPU), paged (decode over shuffled pages of 16 tokens), cpu (f32 and bf16).
+A median of 7 runs after a warm-up; min .. max is their spread. FLOPs are 4*batch*head_q*seq_q*seq_kv*dim, halved when causal; GB/s counts K and V once.
 
 Examples:
   rocforge bench --preset cpu --quick
