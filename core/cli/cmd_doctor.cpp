@@ -36,21 +36,11 @@ void print_environment(const Terminal& terminal) {
     table.print(terminal);
 }
 
-void print_files(const Terminal& terminal, const DoctorFlags& flags) {
-    terminal.heading("Configuration files, the first wins key by key");
-    std::string named = flags.common.config;
-    const char* by = "--config";
-    if (named.empty()) named = variable("ROCFORGE_CONFIG"), by = "ROCFORGE_CONFIG";
-    const std::string xdg = variable("XDG_CONFIG_HOME"), home = variable("HOME");
-    const std::string user = (xdg.empty() ? home + "/.config" : xdg) + "/rocforge/rocforge.toml";
+void print_files(const Terminal& terminal, const Inventory& inventory) {
+    terminal.heading("Configuration files, later ones win key by key");
     Table table({"file", "named by", "state"});
-    const auto add = [&](const std::string& file, const char* origin) {
-        const bool there = ::access(file.c_str(), F_OK) == 0;
-        table.add({file, origin, !there ? "does not exist" : ::access(file.c_str(), R_OK) == 0 ? "readable" : "not readable"});
-    };
-    if (!named.empty()) add(named, by);
-    add(user, xdg.empty() ? "HOME" : "XDG_CONFIG_HOME");
-    add("/etc/rocforge/rocforge.toml", "the system");
+    for (const rocforge_place& file : inventory.files)
+        table.add({file.path, file.origin, file.status == ROCFORGE_LOADED ? "read" : text_or_empty(file.reason)});
     table.print(terminal);
 }
 
@@ -89,7 +79,6 @@ Status doctor(const DoctorFlags& flags) {
     const Terminal terminal(stdout);
     terminal.line(fmt::format("rocforge {}, ABI {}.{}", rocforge_version(), RF_ABI_MAJOR, RF_ABI_MINOR));
     print_environment(terminal);
-    print_files(terminal, flags);
     Context context;
     try {
         context = open_context(flags.common);
@@ -97,8 +86,9 @@ Status doctor(const DoctorFlags& flags) {
         terminal.line(terminal.paint(Colour::kRed, "unusable") + ": the configuration is wrong, so no plugin was looked for");
         throw;
     }
-    print_settings(terminal, context.get());
     const Inventory inventory = take_inventory(context.get());
+    print_files(terminal, inventory);
+    print_settings(terminal, context.get());
     print_folders(terminal, inventory);
     print_plugins(terminal, inventory);
     print_backends(terminal, inventory);

@@ -58,7 +58,7 @@ rf_problem problem_of_flags(const ExplainFlags& flags) {
 void print_people(const Terminal& terminal, const Verdict& verdict, const rf_device& device) {
     const std::string where = fmt::format("{}{}", device_name(device), device.ordinal < 0 ? " (not in this machine)" : "");
     if (verdict.backend.empty()) {
-        terminal.line(terminal.paint(Colour::kRed, headline(verdict)) + (device.ordinal < 0 ? " (not in this machine)" : ""));
+        terminal.line(terminal.paint(Colour::kRed, verdict.why) + (device.ordinal < 0 ? " (not in this machine)" : ""));
     } else {
         terminal.line(fmt::format("{} would run this on {}", terminal.paint(Colour::kGreen, verdict.backend), where));
         terminal.line(

@@ -33,7 +33,8 @@ Inventory take_inventory(rocforge_context* context) {
     // As selection asks them; those chosen only by name come last.
     const auto rank = [](const Backend& backend) { return static_cast<std::uint32_t>(backend.info.order_rank); };
     std::stable_sort(inventory.backends.begin(), inventory.backends.end(), [&](const Backend& a, const Backend& b) { return rank(a) < rank(b); });
-    inventory.folders = collect<rocforge_folder>(context, rocforge_searched);
+    inventory.files = collect<rocforge_place>(context, rocforge_config_file);
+    inventory.folders = collect<rocforge_place>(context, rocforge_searched);
     return inventory;
 }
 
@@ -75,7 +76,7 @@ void print_folders(const Terminal& terminal, const Inventory& inventory) {
     terminal.heading("Folders");
     if (inventory.folders.empty()) return terminal.line("  none");
     Table table({"folder", "named by", "verdict"});
-    for (const rocforge_folder& folder : inventory.folders) {
+    for (const rocforge_place& folder : inventory.folders) {
         const std::string why = folder.status == ROCFORGE_REFUSED ? ": " + text_or_empty(folder.reason) : "";
         table.add({text_or_empty(folder.path), text_or_empty(folder.origin), folder_verdict(folder.status) + why});
     }

@@ -21,7 +21,7 @@ struct Backend {
 struct Inventory {
     std::vector<rocforge_plugin_info> plugins;
     std::vector<Backend> backends;  // by rank
-    std::vector<rocforge_folder> folders;
+    std::vector<rocforge_place> files, folders;
 };
 
 Inventory take_inventory(rocforge_context* context);

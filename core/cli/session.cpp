@@ -133,11 +133,8 @@ nlohmann::ordered_json to_json(const std::vector<Candidate>& candidates) {
     return all;
 }
 
-std::string headline(const Verdict& verdict) { return verdict.why.substr(0, verdict.why.find(". ")); }
-
 Quit refused(const Verdict& verdict) {
-    return Quit(Status::kUnsupported, headline(verdict), refusal_lines(Terminal(stderr), verdict.candidates),
-                {{"backends", to_json(verdict.candidates)}});
+    return Quit(Status::kUnsupported, verdict.why, refusal_lines(Terminal(stderr), verdict.candidates), {{"backends", to_json(verdict.candidates)}});
 }
 
 }  // namespace rocforge::cli

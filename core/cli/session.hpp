@@ -82,8 +82,6 @@ std::string describe(const Reason& reason);
 // Every candidate that said no, each with all of its reasons, in the colours of that terminal.
 std::vector<std::string> refusal_lines(const Terminal& terminal, const std::vector<Candidate>& candidates);
 nlohmann::ordered_json to_json(const std::vector<Candidate>& candidates);
-// The first sentence of why nothing was chosen; what follows it are the reasons, which refusal_lines() sets out.
-std::string headline(const Verdict& verdict);
 // The status 3 of a verdict without a winner.
 Quit refused(const Verdict& verdict);
 

@@ -25,6 +25,14 @@ template <class Struct> void hand_out(Struct* to, Struct full) {
     std::memcpy(to, &full, std::min<std::size_t>(room, sizeof(Struct)));
 }
 
+rf_code hand_out_place(const std::vector<Place>& places, std::uint32_t index, rocforge_place* out) {
+    if (index >= places.size()) return RF_NOT_FOUND;
+    const Place& place = places[index];
+    const std::int32_t status = place.missing ? ROCFORGE_DISABLED : place.refused.empty() ? ROCFORGE_LOADED : ROCFORGE_REFUSED;
+    hand_out(out, {0, status, place.path.c_str(), place.origin.c_str(), place.missing ? "does not exist" : place.refused.c_str()});
+    return RF_OK;
+}
+
 rocforge_hooks hooks_of(const rocforge_hooks* from) {
     rocforge_hooks hooks{};
     if (from) std::memcpy(&hooks, from, std::min<std::size_t>(from->struct_size, sizeof hooks));
@@ -185,14 +193,12 @@ rf_code rocforge_config(rocforge_context* context, uint32_t index, rocforge_sett
     return RF_OK;
 }
 
-rf_code rocforge_searched(rocforge_context* context, uint32_t index, rocforge_folder* out) {
-    if (!context || !out) return RF_INVALID;
-    const auto& folders = context->runtime->folders();
-    if (index >= folders.size()) return RF_NOT_FOUND;
-    const Folder& folder = folders[index];
-    const std::int32_t status = folder.missing ? ROCFORGE_DISABLED : folder.refused.empty() ? ROCFORGE_LOADED : ROCFORGE_REFUSED;
-    hand_out(out, {0, status, folder.path.c_str(), folder.origin.c_str(), folder.missing ? "does not exist" : folder.refused.c_str()});
-    return RF_OK;
+rf_code rocforge_config_file(rocforge_context* context, uint32_t index, rocforge_place* out) {
+    return context && out ? hand_out_place(context->runtime->config_files(), index, out) : rf_code{RF_INVALID};
+}
+
+rf_code rocforge_searched(rocforge_context* context, uint32_t index, rocforge_place* out) {
+    return context && out ? hand_out_place(context->runtime->folders(), index, out) : rf_code{RF_INVALID};
 }
 
 rf_code rocforge_warning(rocforge_context* context, uint32_t index, const char** text) {
@@ -243,7 +249,7 @@ rf_code rocforge_select(rocforge_context* context, const rf_device* device, cons
         const Result<rf_code> code = context->runtime->select(*device, *problem, backend, *choice);
         if (!code) return pass(error, code.error());
         *out = choice.release();
-        return *code == RF_OK ? rf_code{RF_OK} : fail(error, *code, (*out)->why);
+        return *code == RF_OK ? rf_code{RF_OK} : fail(error, *code, (*out)->refusal);
     });
 }
 

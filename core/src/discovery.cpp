@@ -17,6 +17,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kSystemFile = "/etc/rocforge/rocforge.toml";
+
 std::optional<std::string> variable(const char* name) {
     const char* value = secure_getenv(name);
     if (!value) return std::nullopt;
@@ -30,17 +32,18 @@ std::optional<fs::path> user_folder(const std::optional<std::string>& xdg, const
     return std::nullopt;
 }
 
-struct Place {
+// A folder before it is looked at.
+struct Entry {
     std::string path;
     std::string origin;
 };
 
-void add_list(std::vector<Place>& places, const std::string& list, const char* variable_name) {
-    for (const std::string& entry : split(list, ':')) places.push_back({entry, variable_name});
+void add_list(std::vector<Entry>& out, const std::string& list, const char* variable_name) {
+    for (const std::string& entry : split(list, ':')) out.push_back({entry, variable_name});
 }
 
-std::vector<Place> places(const Config& config, const Environment& env, const Installation& installation) {
-    std::vector<Place> out;
+std::vector<Entry> entries(const Config& config, const Environment& env, const Installation& installation) {
+    std::vector<Entry> out;
     if (env.plugin_path) {
         add_list(out, *env.plugin_path, "ROCFORGE_PLUGIN_PATH");
         return out;
@@ -57,19 +60,19 @@ std::vector<Place> places(const Config& config, const Environment& env, const In
     return out;
 }
 
-Folder judge(const Place& place) {
-    Folder folder{place.path, place.origin, "", false};
+Place judge(const Entry& entry) {
+    Place folder{entry.path, entry.origin, "", false};
     std::error_code error;
-    if (place.path.empty())
+    if (entry.path.empty())
         folder.refused = "an empty entry means the working directory, which is never searched";
-    else if (!place.path.starts_with('/'))
+    else if (!entry.path.starts_with('/'))
         folder.refused = "a relative entry depends on the working directory; use an absolute path";
-    else if (!fs::exists(place.path, error))
+    else if (!fs::exists(entry.path, error))
         folder.missing = true;
-    else if (!fs::is_directory(place.path, error))
+    else if (!fs::is_directory(entry.path, error))
         folder.refused = "is no directory";
     else
-        folder.refused = distrust(place.path);
+        folder.refused = distrust(entry.path);
     return folder;
 }
 
@@ -80,7 +83,7 @@ std::string disabled_by(const Config& config, const std::string& file_name) {
     return "";
 }
 
-void list_plugins(Folder& folder, const Config& config, std::vector<Found>& out) {
+void list_plugins(Place& folder, const Config& config, std::vector<Found>& out) {
     std::error_code error;
     std::vector<fs::path> names;
     for (fs::directory_iterator it(folder.path, error), end; !error && it != end; it.increment(error)) {
@@ -123,7 +126,7 @@ Installation Installation::find() {
 }
 
 ConfigFiles config_files(const Environment& env, const Installation& installation, const char* named) {
-    ConfigFiles files{installation.defaults, {"/etc/rocforge/rocforge.toml"}, std::nullopt};
+    ConfigFiles files{installation.defaults, {kSystemFile}, std::nullopt};
     if (!env.secure)
         if (const auto folder = user_folder(env.xdg_config_home, env.home, ".config")) files.optional.push_back(*folder / "rocforge/rocforge.toml");
     if (named)
@@ -133,11 +136,20 @@ ConfigFiles config_files(const Environment& env, const Installation& installatio
     return files;
 }
 
+std::vector<Place> describe(const ConfigFiles& files, const Config& read) {
+    std::vector<Place> out{{files.shipped, "shipped defaults", "", false}};
+    for (const fs::path& file : files.optional)
+        out.push_back({file, file == kSystemFile ? "the system's" : "the user's", "",
+                       std::find(read.files.begin(), read.files.end(), file.string()) == read.files.end()});
+    if (files.required) out.push_back({*files.required, "named by the caller or ROCFORGE_CONFIG", "", false});
+    return out;
+}
+
 Discovered discover(const Config& config, const Environment& env, const Installation& installation) {
     Discovered out;
-    for (const Place& place : places(config, env, installation)) {
-        Folder folder = judge(place);
-        const bool twice = std::any_of(out.folders.begin(), out.folders.end(), [&](const Folder& f) { return f.path == folder.path; });
+    for (const Entry& entry : entries(config, env, installation)) {
+        Place folder = judge(entry);
+        const bool twice = std::any_of(out.folders.begin(), out.folders.end(), [&](const Place& f) { return f.path == folder.path; });
         if (twice) continue;
         if (folder.refused.empty() && !folder.missing) list_plugins(folder, config, out.files);
         out.folders.push_back(std::move(folder));

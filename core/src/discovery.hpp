@@ -16,11 +16,11 @@ struct Environment {
     static Environment read();
 };
 
-// A folder that was searched, or the reason why not.
-struct Folder {
+// A folder or file that was looked at, or the reason why not.
+struct Place {
     std::filesystem::path path;
     std::string origin;
-    std::string refused;  // "" when searched
+    std::string refused;  // "" when searched, read
     bool missing = false;
 };
 
@@ -31,7 +31,7 @@ struct Found {
 };
 
 struct Discovered {
-    std::vector<Folder> folders;
+    std::vector<Place> folders;
     std::vector<Found> files;  // in search order; within a folder by name
 };
 
@@ -43,6 +43,8 @@ struct Installation {
 };
 
 ConfigFiles config_files(const Environment&, const Installation&, const char* named);
+// Those files as people ask about them.
+std::vector<Place> describe(const ConfigFiles&, const Config& read);
 Discovered discover(const Config&, const Environment&, const Installation&);
 
 }  // namespace rocforge

@@ -23,6 +23,28 @@ std::string reasons_text(const Verdict& verdict) {
     return fmt::format("{}: {}", verdict.backend->name(), fmt::join(parts, "; "));
 }
 
+// One line on why there is no winner.
+std::string headline(const Decision& decision, Fallback fallback, const rf_device& device, const std::vector<Verdict>& verdicts) {
+    if (decision.named) {
+        return fmt::format("'{}' (asked for by {}) refuses and {}", decision.named->backend, decision.named->source,
+                           fallback == Fallback::error ? "select.fallback is \"error\"" : "so does every backend in select.order");
+    }
+    const auto of_kind = [&](const Verdict& verdict) { return verdict.backend->kind() == device.kind; };
+    if (std::any_of(verdicts.begin(), verdicts.end(), of_kind)) return fmt::format("no backend runs this problem on {}", kind_name(device.kind));
+    return fmt::format("no backend for {} is loaded", kind_name(device.kind));
+}
+
+// The headline with the reasons of those who were asked.
+std::string refusal_text(const Decision& decision, Fallback fallback, const rf_device& device, const std::vector<Verdict>& verdicts) {
+    std::vector<std::string> parts{headline(decision, fallback, device, verdicts)};
+    for (const Verdict& verdict : verdicts) {
+        const bool asked = verdict.backend->kind() == device.kind &&
+                           (!decision.named || fallback != Fallback::error || verdict.backend->name() == decision.named->backend);
+        if (asked && !verdict.supported) parts.push_back(reasons_text(verdict));
+    }
+    return fmt::format("{}", fmt::join(parts, ". "));
+}
+
 Facts facts_of(const rf_device& device, const rf_problem& p) {
     return {.device = kind_name(device.kind),
             .arch = device.arch ? device.arch : "",
@@ -154,9 +176,11 @@ Runtime::Runtime(Config config, Environment env, const rocforge_hooks& hooks)
 Result<std::shared_ptr<Runtime>> Runtime::open(const char* config_file, const rocforge_hooks& hooks) {
     Environment env = Environment::read();
     const Installation installation = Installation::find();
-    Result<Config> config = read_config(config_files(env, installation, config_file));
+    const ConfigFiles files = rocforge::config_files(env, installation, config_file);
+    Result<Config> config = read_config(files);
     if (!config) return config.error();
     std::shared_ptr<Runtime> runtime(new Runtime(std::move(*config), std::move(env), hooks));
+    runtime->config_files_ = rocforge::describe(files, runtime->config_);
     if (Result<bool> loaded = runtime->load_all(installation); !loaded) return loaded.error();
     return runtime;
 }
@@ -284,20 +308,6 @@ Error Runtime::missing(const Decision& decision) const {
     return error;
 }
 
-Error Runtime::refused(const Decision& decision, const rf_device& device, const std::vector<Verdict>& verdicts) const {
-    std::vector<std::string> parts;
-    for (const Verdict& verdict : verdicts) {
-        const bool asked = decision.named ? verdict.backend->name() == decision.named->backend : true;
-        if (asked && !verdict.supported) parts.push_back(reasons_text(verdict));
-    }
-    if (parts.empty())
-        return {RF_UNSUPPORTED, fmt::format("no backend is registered for {} that may be chosen without its name", kind_name(device.kind))};
-    if (!decision.named)
-        return {RF_UNSUPPORTED, fmt::format("no backend runs this problem on {}. {}", kind_name(device.kind), fmt::join(parts, ". "))};
-    return {RF_UNSUPPORTED, fmt::format("'{}' (asked for by {}) refuses and select.fallback is \"error\". {}", decision.named->backend,
-                                        decision.named->source, fmt::join(parts, ". "))};
-}
-
 void Runtime::tell_fallback(const std::string& chosen, const std::string& why) const {
     log_.write(config_.fallback.value == Fallback::warn ? RF_LOG_WARN : RF_LOG_INFO, fmt::format("fell back to {}: {}", chosen, why));
 }
@@ -317,7 +327,8 @@ Result<rf_code> Runtime::select(const rf_device& device, const rf_problem& from_
     out.why = decision.why;
     out.fell_back = decision.fell_back;
     if (decision.code != RF_OK) {
-        out.why = refused(decision, device, out.verdicts).message;
+        out.why = headline(decision, config_.fallback.value, device, out.verdicts);
+        out.refusal = refusal_text(decision, config_.fallback.value, device, out.verdicts);
         return rf_code{RF_UNSUPPORTED};
     }
     out.winner = &registry_.backends()[decision.winner];
@@ -330,7 +341,7 @@ Result<rf_kv_layout> Runtime::kv_layout(const rf_device& device, const rf_proble
     rocforge_choice choice;
     const Result<rf_code> code = select(device, from_caller, nullptr, choice);
     if (!code) return code.error();
-    if (*code != RF_OK) return Error{*code, choice.why};
+    if (*code != RF_OK) return Error{*code, choice.refusal};
     rf_kv_layout layout{};
     layout.struct_size = sizeof layout;
     const rf_code found = choice.winner->api().kv_layout(*choice.winner->instance(), &choice.device, &choice.problem, index, &layout);
@@ -425,7 +436,7 @@ Result<PlanPointer> Runtime::plan_on(Backend& backend, const rf_device& device, 
 }
 
 Result<PlanPointer> Runtime::plan_choice(const rocforge_choice& choice) {
-    if (!choice.winner) return Error{RF_UNSUPPORTED, choice.why};
+    if (!choice.winner) return Error{RF_UNSUPPORTED, choice.refusal};
     Result<PlanPointer> made = plan_on(*choice.winner, choice.device, choice.problem);
     if (!made) return made;
     (*made)->why = choice.why;
@@ -456,7 +467,7 @@ Result<PlanPointer> Runtime::cached_plan(const PlanKey& key, const rf_device& de
             std::vector<Verdict> verdicts;
             for (Backend& each : registry_.backends())
                 if (each.kind() == device.kind) verdicts.push_back(examine(each, device, *problem));
-            return refused(decision, device, verdicts);
+            return Error{RF_UNSUPPORTED, refusal_text(decision, config_.fallback.value, device, verdicts)};
         }
         Backend& winner = registry_.backends()[decision.winner];
         Result<PlanPointer> made = plan_on(winner, *winner.device_like(device), *problem);

@@ -48,7 +48,8 @@ struct rocforge_choice {
     rf_device device{};  // as the winner sees it
     rocforge::Backend* winner = nullptr;
     std::int32_t device_kind = 0;
-    std::string why;
+    std::string why;      // one line
+    std::string refusal;  // with every reason; "" where there is a winner
     bool fell_back = false;
     std::vector<rocforge::Verdict> verdicts;
 };
@@ -104,7 +105,8 @@ public:
     Registry& registry() { return registry_; }
     const Config& config() const { return config_; }
     const std::vector<Config::Setting>& settings() const { return settings_; }
-    const std::vector<Folder>& folders() const { return folders_; }
+    const std::vector<Place>& config_files() const { return config_files_; }
+    const std::vector<Place>& folders() const { return folders_; }
     const std::vector<std::string>& warnings() const { return warnings_; }
     // Every backend's place in the order, over all kinds.
     std::vector<Ranked> ranking() const;
@@ -120,7 +122,6 @@ private:
     Policy policy(const rf_device& device, const rf_problem& problem, const char* backend) const;
     bool supports(Backend& backend, const rf_device& device, const rf_problem& problem);
     Verdict examine(Backend& backend, const rf_device& device, const rf_problem& problem);
-    Error refused(const Decision& decision, const rf_device& device, const std::vector<Verdict>& verdicts) const;
     Error missing(const Decision& decision) const;
     Result<PlanPointer> plan_on(Backend& backend, const rf_device& device, const rf_problem& problem);
     Result<PlanPointer> cached_plan(const PlanKey& key, const rf_device& device);
@@ -135,7 +136,7 @@ private:
     Registry registry_;
     std::vector<Candidate> candidates_;           // the registry's backends, index by index, as selection sees them
     std::optional<std::string> default_backend_;  // rocforge_set_default
-    std::vector<Folder> folders_;
+    std::vector<Place> config_files_, folders_;
     std::vector<Config::Setting> settings_;
     std::vector<std::string> warnings_;
     PlanCache cache_;

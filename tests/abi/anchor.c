@@ -21,7 +21,7 @@ RF_EXPORT void anchor_rocforge_hooks(const rocforge_hooks *p) { (void)p; }
 RF_EXPORT void anchor_rocforge_plugin_info(const rocforge_plugin_info *p) { (void)p; }
 RF_EXPORT void anchor_rocforge_backend_info(const rocforge_backend_info *p) { (void)p; }
 RF_EXPORT void anchor_rocforge_setting(const rocforge_setting *p) { (void)p; }
-RF_EXPORT void anchor_rocforge_folder(const rocforge_folder *p) { (void)p; }
+RF_EXPORT void anchor_rocforge_place(const rocforge_place *p) { (void)p; }
 RF_EXPORT void anchor_rocforge_choice_info(const rocforge_choice_info *p) { (void)p; }
 RF_EXPORT void anchor_rocforge_candidate(const rocforge_candidate *p) { (void)p; }
 RF_EXPORT void anchor_rocforge_plan_details(const rocforge_plan_details *p) { (void)p; }

@@ -214,12 +214,12 @@ static_assert(offsetof(rocforge_setting, key) == 8);
 static_assert(offsetof(rocforge_setting, value) == 16);
 static_assert(offsetof(rocforge_setting, origin) == 24);
 
-static_assert(sizeof(rocforge_folder) == 32 && alignof(rocforge_folder) == 8);
-static_assert(offsetof(rocforge_folder, struct_size) == 0);
-static_assert(offsetof(rocforge_folder, status) == 4);
-static_assert(offsetof(rocforge_folder, path) == 8);
-static_assert(offsetof(rocforge_folder, origin) == 16);
-static_assert(offsetof(rocforge_folder, reason) == 24);
+static_assert(sizeof(rocforge_place) == 32 && alignof(rocforge_place) == 8);
+static_assert(offsetof(rocforge_place, struct_size) == 0);
+static_assert(offsetof(rocforge_place, status) == 4);
+static_assert(offsetof(rocforge_place, path) == 8);
+static_assert(offsetof(rocforge_place, origin) == 16);
+static_assert(offsetof(rocforge_place, reason) == 24);
 
 static_assert(sizeof(rocforge_choice_info) == 32 && alignof(rocforge_choice_info) == 8);
 static_assert(offsetof(rocforge_choice_info, struct_size) == 0);

@@ -95,13 +95,16 @@ typedef struct rocforge_setting {
 /* The configuration in force. */
 ROCFORGE_API rf_code rocforge_config(rocforge_context *, uint32_t index, rocforge_setting *);
 
-typedef struct rocforge_folder {
+/* A folder or file that was looked at. */
+typedef struct rocforge_place {
     uint32_t struct_size;
-    int32_t status;     /* ROCFORGE_LOADED: searched; ROCFORGE_REFUSED: reason says why not; ROCFORGE_DISABLED: does not exist */
+    int32_t status; /* ROCFORGE_LOADED: searched, read; ROCFORGE_REFUSED: reason says why not; ROCFORGE_DISABLED: does not exist */
     const char *path, *origin, *reason;
-} rocforge_folder;
+} rocforge_place;
+/* Configuration files in the order of reading: later ones win, key by key. */
+ROCFORGE_API rf_code rocforge_config_file(rocforge_context *, uint32_t index, rocforge_place *);
 /* Where plugins were looked for, in search order. */
-ROCFORGE_API rf_code rocforge_searched(rocforge_context *, uint32_t index, rocforge_folder *);
+ROCFORGE_API rf_code rocforge_searched(rocforge_context *, uint32_t index, rocforge_place *);
 /* What deserves attention and is no error: an unknown name in select.order, an option nobody declares. */
 ROCFORGE_API rf_code rocforge_warning(rocforge_context *, uint32_t index, const char **text);
 
@@ -128,7 +131,8 @@ typedef struct rocforge_choice_info {
     uint32_t struct_size;
     int32_t device_kind;
     const char *backend;  /* the winner, or NULL */
-    const char *why;      /* "--backend", "ROCFORGE_BACKEND", "/etc/rocforge/rocforge.toml:12: select.rule", "select.order", ... */
+    const char *why;      /* what named the winner: "the caller's choice", "ROCFORGE_BACKEND", "select.rule, /etc/rocforge/rocforge.toml:12:1", ...;
+                           * without a winner, one line that says so */
     uint32_t fell_back;   /* 1: a named choice refused and select.fallback let the order decide */
     uint32_t candidates;
 } rocforge_choice_info;

@@ -52,8 +52,8 @@ inline rf_problem problem() {
     return p;
 }
 // Dense contiguous self- or cross-attention; change fields and add RF_F_* bits as needed.
-inline rf_problem dense_problem(rf_dtype dtype, std::int64_t batch, std::int64_t head_q, std::int64_t head_kv, std::int64_t seq_q, std::int64_t seq_kv,
-                                std::int64_t dim) {
+inline rf_problem dense_problem(rf_dtype dtype, std::int64_t batch, std::int64_t head_q, std::int64_t head_kv, std::int64_t seq_q,
+                                std::int64_t seq_kv, std::int64_t dim) {
     rf_problem p;
     rocforge_problem_dense(&p, dtype, batch, head_q, head_kv, seq_q, seq_kv, dim);
     return p;
@@ -93,7 +93,8 @@ public:
     }
     std::vector<rocforge_candidate> candidates() const {
         std::vector<rocforge_candidate> out;
-        for (auto each = detail::sized<rocforge_candidate>(); rocforge_choice_candidate(choice_.get(), static_cast<std::uint32_t>(out.size()), &each) == RF_OK;)
+        for (auto each = detail::sized<rocforge_candidate>();
+             rocforge_choice_candidate(choice_.get(), static_cast<std::uint32_t>(out.size()), &each) == RF_OK;)
             out.push_back(each);
         return out;
     }
@@ -119,9 +120,15 @@ class Context {
 public:
     explicit Context(const char* config = nullptr, const rocforge_hooks* hooks = nullptr) : context_(open(config, hooks), rocforge_close) {}
 
-    void load(const char* file) { detail::check([&](rf_error* e) { return rocforge_load(get(), file, e); }); }
-    void add(const rf_backend_api& api) { detail::check([&](rf_error* e) { return rocforge_register(get(), &api, e); }); }
-    void set_default(const char* backend) { detail::check([&](rf_error* e) { return rocforge_set_default(get(), backend, e); }); }
+    void load(const char* file) {
+        detail::check([&](rf_error* e) { return rocforge_load(get(), file, e); });
+    }
+    void add(const rf_backend_api& api) {
+        detail::check([&](rf_error* e) { return rocforge_register(get(), &api, e); });
+    }
+    void set_default(const char* backend) {
+        detail::check([&](rf_error* e) { return rocforge_set_default(get(), backend, e); });
+    }
 
     rf_device device(const char* name = nullptr, const char* backend = nullptr) const {
         auto out = detail::sized<rf_device>();
@@ -131,7 +138,8 @@ public:
     std::vector<rocforge_plugin_info> plugins() const { return all<rocforge_plugin_info>(rocforge_plugin); }
     std::vector<rocforge_backend_info> backends() const { return all<rocforge_backend_info>(rocforge_backend); }
     std::vector<rocforge_setting> config() const { return all<rocforge_setting>(rocforge_config); }
-    std::vector<rocforge_folder> searched() const { return all<rocforge_folder>(rocforge_searched); }
+    std::vector<rocforge_place> config_files() const { return all<rocforge_place>(rocforge_config_file); }
+    std::vector<rocforge_place> searched() const { return all<rocforge_place>(rocforge_searched); }
 
     // A choice also where every backend refuses: ask it for the reasons. Throws for an invalid problem or an unknown backend.
     Choice select(const rf_device& device, const rf_problem& problem, const char* backend = nullptr) const {
