@@ -29,6 +29,7 @@ struct Loop {
     std::atomic<std::uint32_t> finished{0};
 
     void lane(std::uint32_t worker) {
+        next.load(std::memory_order_acquire);  // what the caller wrote before it stored there
         for (;;) {
             const std::int64_t begin = next.fetch_add(slice, std::memory_order_acq_rel);
             if (begin >= n) break;

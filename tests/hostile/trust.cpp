@@ -72,7 +72,7 @@ struct Listed {
 };
 
 Listed searched(const Context& context, const std::string& path) {
-    rocforge_folder folder{};
+    rocforge_place folder{};
     folder.struct_size = sizeof folder;
     for (std::uint32_t i = 0; rocforge_searched(context, i, &folder) == RF_OK; ++i)
         if (folder.path == path) return {true, folder.status, folder.reason};

@@ -41,8 +41,8 @@ extern "C" {
 typedef int32_t rf_code;
 enum {
     RF_OK = 0,
-    RF_UNSUPPORTED = 1,  /* a valid problem that this backend does not run; reasons go through a sink */
-    RF_INVALID = 2,      /* the caller broke the contract: no backend could */
+    RF_UNSUPPORTED = 1, /* a valid problem that this backend does not run; reasons go through a sink */
+    RF_INVALID = 2,     /* the caller broke the contract: no backend could */
     RF_NO_MEMORY = 3,
     RF_UNAVAILABLE = 4,  /* hardware, driver or runtime library is missing */
     RF_INCOMPATIBLE = 5, /* another ABI major, a struct too small */
@@ -67,28 +67,28 @@ typedef struct rf_error {
  * the bits marked "derived" from the geometry. The field that belongs to a bit that is off is 0 (windows: -1) and unread. Types, dims
  * and lengths have no bits: supports() judges them. */
 typedef uint64_t rf_features;
-#define RF_F_CAUSAL (1ull << 0)        /* keep j <= i + diagonal */
-#define RF_F_BOTTOM_RIGHT (1ull << 1)  /* the diagonal of causal, window and ALiBi is j = i + diagonal + len_kv - len_q, not j = i + diagonal */
-#define RF_F_WINDOW (1ull << 2)        /* keep -window_left <= j - (i + diagonal) <= window_right; holds together with CAUSAL */
-#define RF_F_GROUPED_HEADS (1ull << 3) /* derived: head_q != head_kv; query head h reads kv head h / (head_q / head_kv) */
-#define RF_F_MASK_BOOL (1ull << 4)     /* one byte each, non-zero keeps; never with MASK_ADD */
-#define RF_F_MASK_ADD (1ull << 5)      /* f32, f16 or bf16, added; -inf excludes as false does, no finite value does */
-#define RF_F_ALIBI (1ull << 6)         /* adds -slope[head_q] * |i + diagonal - j| */
-#define RF_F_SOFTCAP (1ull << 7)       /* s = softcap * tanh(s / softcap), before anything is added */
-#define RF_F_SINK (1ull << 8)          /* one more logit per head in the softmax's denominator, unscaled and uncapped */
-#define RF_F_KV_LENGTHS (1ull << 9)    /* kv_lengths, clamped to [0, max_seq_kv] */
-#define RF_F_RAGGED_Q (1ull << 10)     /* cu_seqlens_q; with PAGED_KV the commonest serving problem */
-#define RF_F_PAGED_KV (1ull << 11)     /* block_table; needs KV_LENGTHS, excludes RAGGED_KV */
-#define RF_F_LSE (1ull << 12)          /* also writes the natural log of the softmax's denominator */
-#define RF_F_DIM_V (1ull << 13)        /* derived: dim_v != dim */
-#define RF_F_DROPOUT (1ull << 14)      /* Philox 4x32-10, see rf_args */
+#define RF_F_CAUSAL (1ull << 0)         /* keep j <= i + diagonal */
+#define RF_F_BOTTOM_RIGHT (1ull << 1)   /* the diagonal of causal, window and ALiBi is j = i + diagonal + len_kv - len_q, not j = i + diagonal */
+#define RF_F_WINDOW (1ull << 2)         /* keep -window_left <= j - (i + diagonal) <= window_right; holds together with CAUSAL */
+#define RF_F_GROUPED_HEADS (1ull << 3)  /* derived: head_q != head_kv; query head h reads kv head h / (head_q / head_kv) */
+#define RF_F_MASK_BOOL (1ull << 4)      /* one byte each, non-zero keeps; never with MASK_ADD */
+#define RF_F_MASK_ADD (1ull << 5)       /* f32, f16 or bf16, added; -inf excludes as false does, no finite value does */
+#define RF_F_ALIBI (1ull << 6)          /* adds -slope[head_q] * |i + diagonal - j| */
+#define RF_F_SOFTCAP (1ull << 7)        /* s = softcap * tanh(s / softcap), before anything is added */
+#define RF_F_SINK (1ull << 8)           /* one more logit per head in the softmax's denominator, unscaled and uncapped */
+#define RF_F_KV_LENGTHS (1ull << 9)     /* kv_lengths, clamped to [0, max_seq_kv] */
+#define RF_F_RAGGED_Q (1ull << 10)      /* cu_seqlens_q; with PAGED_KV the commonest serving problem */
+#define RF_F_PAGED_KV (1ull << 11)      /* block_table; needs KV_LENGTHS, excludes RAGGED_KV */
+#define RF_F_LSE (1ull << 12)           /* also writes the natural log of the softmax's denominator */
+#define RF_F_DIM_V (1ull << 13)         /* derived: dim_v != dim */
+#define RF_F_DROPOUT (1ull << 14)       /* Philox 4x32-10, see rf_args */
 #define RF_F_DETERMINISTIC (1ull << 15) /* the caller demands bitwise equal results from run to run */
-#define RF_F_KV_DTYPE (1ull << 16)     /* derived: k or v stored in another type than q */
-#define RF_F_KV_SCALES (1ull << 17)    /* each k and v element is multiplied by k_scale, v_scale as it is read */
-#define RF_F_RAGGED_KV (1ull << 18)    /* cu_seqlens_kv; excludes KV_LENGTHS */
-#define RF_F_DIAGONAL (1ull << 19)     /* derived: diagonal != 0: a slice of a longer sequence (cascade, ring, chunks) */
-#define RF_F_OUT_DTYPE (1ull << 20)    /* derived: out stored in another type than q */
-#define RF_F_ALL ((1ull << 21) - 1)    /* every bit that this header knows; never declare it: a new header would declare new bits for old code */
+#define RF_F_KV_DTYPE (1ull << 16)      /* derived: k or v stored in another type than q */
+#define RF_F_KV_SCALES (1ull << 17)     /* each k and v element is multiplied by k_scale, v_scale as it is read */
+#define RF_F_RAGGED_KV (1ull << 18)     /* cu_seqlens_kv; excludes KV_LENGTHS */
+#define RF_F_DIAGONAL (1ull << 19)      /* derived: diagonal != 0: a slice of a longer sequence (cascade, ring, chunks) */
+#define RF_F_OUT_DTYPE (1ull << 20)     /* derived: out stored in another type than q */
+#define RF_F_ALL ((1ull << 21) - 1)     /* every bit that this header knows; never declare it: a new header would declare new bits for old code */
 
 /* DLPack's DLDataType. Frozen. All 0 means that the tensor is absent. */
 typedef struct rf_dtype {
@@ -128,9 +128,9 @@ typedef struct rf_device {
     int32_t ordinal; /* -1: hypothetical, from describe(): supports() and kv_layout() answer, plan() does not */
     uint32_t wave_size, compute_units, lds_bytes;
     uint64_t memory_bytes;
-    const char *arch;    /* "gfx942:sramecc+:xnack-", "sm_90", "x86-64-v4" */
-    const char *name;    /* for people: "AMD Instinct MI300X" */
-    const char *runtime; /* "hip 6.4.43482" */
+    const char* arch;    /* "gfx942:sramecc+:xnack-", "sm_90", "x86-64-v4" */
+    const char* name;    /* for people: "AMD Instinct MI300X" */
+    const char* runtime; /* "hip 6.4.43482" */
 } rf_device;
 
 /* One attention problem (exact definition: "Attention, exactly" in the SDK's guide). It holds no data pointer, so that it can be hashed,
@@ -171,10 +171,10 @@ typedef struct rf_problem {
 typedef struct rf_reason {
     uint32_t struct_size;
     int32_t code;      /* RF_R_* */
-    const char *field; /* a path in the problem: "k.shape[3]" */
-    const char *have;  /* the value: "264" */
-    const char *need;  /* the limit: "at most 256, a multiple of 8" */
-    const char *hint;  /* the way out, or "" */
+    const char* field; /* a path in the problem: "k.shape[3]" */
+    const char* have;  /* the value: "264" */
+    const char* need;  /* the limit: "at most 256, a multiple of 8" */
+    const char* hint;  /* the way out, or "" */
 } rf_reason;
 enum {
     RF_R_ARCH = 1,
@@ -199,9 +199,9 @@ enum {
 /* Takes refusals, one call of report each. */
 typedef struct rf_sink {
     uint32_t struct_size, reserved;
-    void *self; /* first argument of report */
+    void* self; /* first argument of report */
     /* Takes one refusal and copies what it keeps. [any-thread] */
-    void (*report)(void *self, const rf_reason *);
+    void (*report)(void* self, const rf_reason*);
 } rf_sink;
 
 /* A layout of K and V that a backend takes. */
@@ -223,7 +223,7 @@ typedef struct rf_plan_info {
     uint64_t workspace_bytes; /* forward's scratch: 256-aligned, contents undefined */
     uint64_t zeroed_bytes;    /* counters: zero before the first forward, left zero by each */
     double estimate_us;       /* < 0: none; advisory, the core decides */
-    const char *kernel;       /* shown by explain, the key of a tuned decision; lives with the plan */
+    const char* kernel;       /* shown by explain, the key of a tuned decision; lives with the plan */
 } rf_plan_info;
 #define RF_P_CAPTURABLE 1u    /* forward may be captured in a graph */
 #define RF_P_DETERMINISTIC 2u /* bitwise equal results from run to run */
@@ -245,7 +245,7 @@ typedef struct rf_args {
     uint64_t dropout_seed, dropout_offset;
     int64_t live_batch, live_seq_q, live_seq_kv; /* what the host knows of this call, upper bounds (0: the problem's): they may shrink a
                                                   * grid but change no result */
-    void *stream; /* hipStream_t, CUstream; NULL on the CPU */
+    void* stream;                                /* hipStream_t, CUstream; NULL on the CPU */
 } rf_args;
 
 /* ---- The two tables --------------------------------------------------------------------------------------------------------------- */
@@ -261,76 +261,76 @@ enum { RF_LOG_TRACE = 0, RF_LOG_DEBUG = 1, RF_LOG_INFO = 2, RF_LOG_WARN = 3, RF_
 typedef struct rf_host_api {
     uint32_t struct_size;
     uint32_t abi_minor;
-    const rf_host *self; /* first argument of every slot */
+    const rf_host* self; /* first argument of every slot */
     uint32_t workers;    /* threads that parallel_for may use: constant, >= 1 */
     uint32_t reserved;
     /* Adds one backend. Inside rocforge_plugin_v1 only. The struct and the strings in it are constant and outlive the process.
-     * RF_INVALID: a required slot is missing or the name is no [a-z][a-z0-9_]*; Return what it returns.
+     * RF_INVALID: a required slot is missing or the name is no [a-z][a-z0-9_]*. Return what it returns.
      * [init-thread] */
-    rf_code (*register_backend)(const rf_host *, const struct rf_backend_api *);
+    rf_code (*register_backend)(const rf_host*, const struct rf_backend_api*);
     /* Writes one line to the host's log, level RF_LOG_*. [any-thread] */
-    void (*log)(const rf_host *, int32_t level, const char *backend, const char *message);
+    void (*log)(const rf_host*, int32_t level, const char* backend, const char* message);
     /* The value of an option that the backend declares: from the configuration, else the preset. Lives as long as the host; NULL for an
      * undeclared key. [init-thread] */
-    const char *(*option)(const rf_host *, const char *backend, const char *key);
+    const char* (*option)(const rf_host*, const char* backend, const char* key);
     /* Calls body(arg, begin, end, worker) over slices of [0, n) on at most max_workers threads and returns when all are done.
      * worker < min(max_workers, workers) and is held by one thread at a time: it picks a slice of the workspace. Allocates nothing.
      * body neither throws nor calls parallel_for. [any-thread] [blocks] */
-    void (*parallel_for)(const rf_host *, int64_t n, uint32_t max_workers, void (*body)(void *arg, int64_t begin, int64_t end, uint32_t worker),
-                         void *arg);
+    void (*parallel_for)(const rf_host*, int64_t n, uint32_t max_workers, void (*body)(void* arg, int64_t begin, int64_t end, uint32_t worker),
+                         void* arg);
     /* A table by id, or NULL. None is defined in 1.0. [any-thread] */
-    const void *(*extension)(const rf_host *, const char *id);
+    const void* (*extension)(const rf_host*, const char* id);
 } rf_host_api;
 
 /* An option of a backend, set in TOML under [backend.NAME]. */
 typedef struct rf_option {
     uint32_t struct_size, reserved;
-    const char *key;
-    const char *values; /* "1..1024", "auto|avx2|amx", "" for any */
-    const char *preset; /* its value when unset, in the same form */
-    const char *help;
+    const char* key;
+    const char* values; /* "1..1024", "auto|avx2|amx", "" for any */
+    const char* preset; /* its value when unset, in the same form */
+    const char* help;
 } rf_option;
 
 /* A backend. Slots that are NULL where not marked optional are refused at registration. */
 typedef struct rf_backend_api {
     uint32_t struct_size;
     uint32_t abi_minor;
-    const char *name;     /* [a-z][a-z0-9_]*; identity is (name, device_kind) */
-    const char *version;  /* of the backend: "1.0.0" */
-    const char *vendor;   /* who to ask */
+    const char* name;     /* [a-z][a-z0-9_]*; identity is (name, device_kind) */
+    const char* version;  /* of the backend: "1.0.0" */
+    const char* vendor;   /* who to ask */
     rf_features features; /* what it implements, bit by bit */
     uint32_t flags;       /* RF_B_* */
     uint32_t sanitizer;   /* RF_SANITIZER_* it was built with */
     int32_t device_kind;  /* RF_DEVICE_* */
     uint32_t reserved;
-    const rf_option *const *options; /* ends in NULL; optional */
+    const rf_option* const* options; /* ends in NULL; optional */
 
     /* Makes the backend's state. Once a context, lazily, before any slot below. Missing hardware, driver or library is no failure here:
      * device() reports it, and describe, supports and kv_layout answer without them. [init-thread] */
-    rf_code (*init)(const rf_host_api *, rf_backend **, rf_error *);
+    rf_code (*init)(const rf_host_api*, rf_backend**, rf_error*);
     /* Frees it. No plan is alive and no call is in flight. [init-thread] */
-    void (*shutdown)(rf_backend *);
+    void (*shutdown)(rf_backend*);
     /* The index-th device. RF_NOT_FOUND past the last; RF_UNAVAILABLE with the reason where there is none at all. [any-thread] [blocks] */
-    rf_code (*device)(rf_backend *, int32_t index, rf_device *, rf_error *);
+    rf_code (*device)(rf_backend*, int32_t index, rf_device*, rf_error*);
     /* "gfx942" to that arch's limits, ordinal -1; RF_NOT_FOUND for an arch that it does not know. [any-thread] [pure] */
-    rf_code (*describe)(rf_backend *, const char *arch, rf_device *);
+    rf_code (*describe)(rf_backend*, const char* arch, rf_device*);
     /* The capability predicate: RF_OK or RF_UNSUPPORTED. With a sink it reports every refusal; without one it may stop at the first; the
      * verdict is the same. [any-thread] [pure] */
-    rf_code (*supports)(rf_backend *, const rf_device *, const rf_problem *, const rf_sink *);
+    rf_code (*supports)(rf_backend*, const rf_device*, const rf_problem*, const rf_sink*);
     /* What K and V may look like for this problem (whose own strides and page_size are unread), best first, so that a cache can be
      * allocated to fit. RF_NOT_FOUND past the last. [any-thread] [pure] */
-    rf_code (*kv_layout)(rf_backend *, const rf_device *, const rf_problem *, uint32_t index, rf_kv_layout *);
+    rf_code (*kv_layout)(rf_backend*, const rf_device*, const rf_problem*, uint32_t index, rf_kv_layout*);
     /* Chooses a kernel, may compile and allocate. algo 0 is the default choice; 1.. are for a tuner, RF_NOT_FOUND past the last.
      * RF_UNSUPPORTED only where supports() says so too. [any-thread] [blocks] */
-    rf_code (*plan)(rf_backend *, const rf_device *, const rf_problem *, uint32_t algo, rf_plan **, rf_plan_info *, rf_error *);
+    rf_code (*plan)(rf_backend*, const rf_device*, const rf_problem*, uint32_t algo, rf_plan**, rf_plan_info*, rf_error*);
     /* The forward entry point: out = softmax(scale * q k^T) v, as the problem says, on args->stream. No allocation, no host
      * synchronisation; keeps no pointer once the stream has passed; leaves the thread's current device as found. Calls that may overlap
      * need distinct workspace and zeroed. [any-thread] [enqueues] */
-    rf_code (*forward)(const rf_plan *, const rf_args *, rf_error *);
+    rf_code (*forward)(const rf_plan*, const rf_args*, rf_error*);
     /* Frees a plan that no forward() is in; enqueued and captured work may outlive it. [any-thread] */
-    void (*plan_free)(rf_plan *);
+    void (*plan_free)(rf_plan*);
     /* A table by id ("rocforge.memory/1"), or NULL; lives until shutdown(). Optional. [any-thread] */
-    const void *(*extension)(rf_backend *, const char *id);
+    const void* (*extension)(rf_backend*, const char* id);
 } rf_backend_api;
 #define RF_B_UNLOADABLE 1u  /* safe to dlclose after shutdown() */
 #define RF_B_APPROXIMATE 2u /* not attention as defined: chosen only by name */
@@ -341,26 +341,26 @@ enum { RF_SANITIZER_NONE = 0, RF_SANITIZER_ADDRESS = 1, RF_SANITIZER_MEMORY = 2,
 typedef struct rf_memory_api {
     uint32_t struct_size, reserved;
     /* 256-aligned device memory. [any-thread] [blocks] */
-    rf_code (*allocate)(rf_backend *, const rf_device *, uint64_t bytes, void **, rf_error *);
+    rf_code (*allocate)(rf_backend*, const rf_device*, uint64_t bytes, void**, rf_error*);
     /* [any-thread] [blocks] */
-    void (*release)(rf_backend *, const rf_device *, void *);
+    void (*release)(rf_backend*, const rf_device*, void*);
     /* [any-thread] [blocks] */
-    rf_code (*to_device)(rf_backend *, const rf_device *, void *dst, const void *src, uint64_t bytes, void *stream, rf_error *);
+    rf_code (*to_device)(rf_backend*, const rf_device*, void* dst, const void* src, uint64_t bytes, void* stream, rf_error*);
     /* [any-thread] [blocks] */
-    rf_code (*to_host)(rf_backend *, const rf_device *, void *dst, const void *src, uint64_t bytes, void *stream, rf_error *);
+    rf_code (*to_host)(rf_backend*, const rf_device*, void* dst, const void* src, uint64_t bytes, void* stream, rf_error*);
     /* [any-thread] [blocks] */
-    rf_code (*stream_create)(rf_backend *, const rf_device *, void **, rf_error *);
+    rf_code (*stream_create)(rf_backend*, const rf_device*, void**, rf_error*);
     /* [any-thread] [blocks] */
-    void (*stream_destroy)(rf_backend *, const rf_device *, void *);
+    void (*stream_destroy)(rf_backend*, const rf_device*, void*);
     /* Waits until the stream has passed. [any-thread] [blocks] */
-    rf_code (*synchronize)(rf_backend *, const rf_device *, void *stream, rf_error *);
+    rf_code (*synchronize)(rf_backend*, const rf_device*, void* stream, rf_error*);
 } rf_memory_api;
 
 /* The one export: calls host->register_backend() once per backend and does nothing else (no device, thread, I/O or global write), so that
  * a prober may call it. Once a context, so many times in a process and perhaps at once. Anything but RF_OK: the core drops all that this
  * call registered and says why. */
-RF_EXPORT rf_code rocforge_plugin_v1(const rf_host_api *host, rf_error *error);
-typedef rf_code (*rf_plugin_entry)(const rf_host_api *host, rf_error *error);
+RF_EXPORT rf_code rocforge_plugin_v1(const rf_host_api* host, rf_error* error);
+typedef rf_code (*rf_plugin_entry)(const rf_host_api* host, rf_error* error);
 #define RF_PLUGIN_ENTRY "rocforge_plugin_v1"
 
 #ifdef __cplusplus

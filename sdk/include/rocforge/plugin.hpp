@@ -59,13 +59,9 @@ inline rf_code fail(rf_error* error, rf_code code, std::string_view message, std
 template <class Body> rf_code guarded(rf_error* error, Body&& body) noexcept {
     try {
         return body();
-    } catch (const Failure& failure) {
-        return fail(error, failure.code(), failure.what(), failure.native());
-    } catch (const std::bad_alloc&) {
+    } catch (const Failure& failure) { return fail(error, failure.code(), failure.what(), failure.native()); } catch (const std::bad_alloc&) {
         return fail(error, RF_NO_MEMORY, "out of host memory");
-    } catch (const std::exception& e) {
-        return fail(error, RF_INTERNAL, e.what());
-    } catch (...) {
+    } catch (const std::exception& e) { return fail(error, RF_INTERNAL, e.what()); } catch (...) {
         return fail(error, RF_INTERNAL, "an exception of unknown type");
     }
 }
@@ -114,7 +110,10 @@ namespace detail {
 template <class B> B& self(rf_backend* b) { return *reinterpret_cast<B*>(b); }
 
 template <class B> rf_code init(const rf_host_api* host, rf_backend** out, rf_error* error) {
-    return guarded(error, [&] { *out = reinterpret_cast<rf_backend*>(new B(*host)); return rf_code{RF_OK}; });
+    return guarded(error, [&] {
+        *out = reinterpret_cast<rf_backend*>(new B(*host));
+        return rf_code{RF_OK};
+    });
 }
 template <class B> void shutdown(rf_backend* b) { delete &self<B>(b); }
 template <class B> rf_code device(rf_backend* b, std::int32_t index, rf_device* out, rf_error* error) {
@@ -134,28 +133,50 @@ template <class B> rf_code kv_layout(rf_backend* b, const rf_device* device, con
     return guarded(nullptr, [&] { return self<B>(b).kv_layout(*device, *problem, index, *out); });
 }
 template <class B>
-rf_code plan(rf_backend* b, const rf_device* device, const rf_problem* problem, std::uint32_t algo, rf_plan** out, rf_plan_info* info, rf_error* error) {
+rf_code plan(rf_backend* b, const rf_device* device, const rf_problem* problem, std::uint32_t algo, rf_plan** out, rf_plan_info* info,
+             rf_error* error) {
     return guarded(error, [&] {
         *out = reinterpret_cast<rf_plan*>(self<B>(b).plan(*device, *problem, algo, *info).release());
         return rf_code{RF_OK};
     });
 }
 template <class B> rf_code forward(const rf_plan* plan, const rf_args* args, rf_error* error) {
-    return guarded(error, [&] { reinterpret_cast<const typename B::Plan*>(plan)->forward(*args); return rf_code{RF_OK}; });
+    return guarded(error, [&] {
+        reinterpret_cast<const typename B::Plan*>(plan)->forward(*args);
+        return rf_code{RF_OK};
+    });
 }
 template <class B> void plan_free(rf_plan* plan) { delete reinterpret_cast<typename B::Plan*>(plan); }
 template <class B> const void* extension(rf_backend* b, const char* id) {
-    if constexpr (requires(B& backend) { backend.extension(id); }) return self<B>(b).extension(id);
-    else return nullptr;
+    if constexpr (requires(B & backend) { backend.extension(id); })
+        return self<B>(b).extension(id);
+    else
+        return nullptr;
 }
 }  // namespace detail
 
 template <class B> constexpr rf_backend_api backend_table(const BackendIdentity& id) {
-    return {.struct_size = sizeof(rf_backend_api), .abi_minor = RF_ABI_MINOR, .name = id.name, .version = id.version, .vendor = id.vendor,
-            .features = id.features, .flags = id.flags, .sanitizer = built_with_sanitizer(), .device_kind = id.device_kind, .reserved = 0,
-            .options = id.options, .init = detail::init<B>, .shutdown = detail::shutdown<B>, .device = detail::device<B>,
-            .describe = detail::describe<B>, .supports = detail::supports<B>, .kv_layout = detail::kv_layout<B>, .plan = detail::plan<B>,
-            .forward = detail::forward<B>, .plan_free = detail::plan_free<B>, .extension = detail::extension<B>};
+    return {.struct_size = sizeof(rf_backend_api),
+            .abi_minor = RF_ABI_MINOR,
+            .name = id.name,
+            .version = id.version,
+            .vendor = id.vendor,
+            .features = id.features,
+            .flags = id.flags,
+            .sanitizer = built_with_sanitizer(),
+            .device_kind = id.device_kind,
+            .reserved = 0,
+            .options = id.options,
+            .init = detail::init<B>,
+            .shutdown = detail::shutdown<B>,
+            .device = detail::device<B>,
+            .describe = detail::describe<B>,
+            .supports = detail::supports<B>,
+            .kv_layout = detail::kv_layout<B>,
+            .plan = detail::plan<B>,
+            .forward = detail::forward<B>,
+            .plan_free = detail::plan_free<B>,
+            .extension = detail::extension<B>};
 }
 
 }  // namespace rocforge
