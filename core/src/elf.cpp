@@ -83,6 +83,7 @@ Elf64_Ehdr check_header(const Image& image) {
         throw Refused{fmt::format("is for another machine (ELF machine {}, this one is {})", header.e_machine, kMachine)};
     if (header.e_type != ET_DYN) throw Refused{fmt::format("is no shared library (ELF type {}, wanted {})", header.e_type, ET_DYN)};
     if (header.e_phentsize != sizeof(Elf64_Phdr) || header.e_phnum == 0) throw Refused{"has no program headers"};
+    image.demand(header.e_phoff, std::uint64_t{header.e_phnum} * sizeof(Elf64_Phdr), "the program header table");
     if (header.e_shnum)  // they stand last, so that a file cut anywhere fails here
         image.demand(header.e_shoff, std::uint64_t{header.e_shnum} * header.e_shentsize, "the section header table");
     return header;

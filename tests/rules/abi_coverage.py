@@ -20,7 +20,7 @@ def check(root):
         for struct, members in header.structs(text).items():
             if f"sizeof({struct})" not in layout:
                 violations.append(f"{LAYOUT}: no sizeof({struct})")
-            if not re.search(rf"\(const {struct} \*", anchor):
+            if not re.search(rf"\(const {struct} ?\*", anchor):
                 violations.append(f"{ANCHOR}: no function takes {struct}")
             violations += [f"{LAYOUT}: no offsetof({struct}, {m})" for m in members if f"offsetof({struct}, {m})" not in layout]
         violations += [f"{LAYOUT}: {c} is not pinned" for c in header.constants(text) if not re.search(rf"static_assert\({c} ==", layout)]
