@@ -140,7 +140,7 @@ std::string load(Registry& registry, const Config& config, const Found& found, s
     if (!loaded) return loaded.error().message;
     rf_host& host = registry.new_host();
     const auto tables = call_entry(loaded->entry, host);
-    const std::string reason = tables ? add_all(registry, config, *tables, host, plugin) : tables.error().message;
+    std::string reason = tables ? add_all(registry, config, *tables, host, plugin) : tables.error().message;
     if (reason.empty() && unloadable(*tables))
         registry.keep(std::make_shared<shared_library>(std::move(loaded->library)));
     else

@@ -2,6 +2,8 @@
 
 #include "text.hpp"
 
+#include <rocforge/plugin.hpp>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -14,14 +16,9 @@ namespace {
 
 constexpr std::int32_t kMostDevices = 256;  // a backend that never says RF_NOT_FOUND ends here
 
-std::uint32_t own_sanitizer() {
-#if defined(__SANITIZE_ADDRESS__)
-    return RF_SANITIZER_ADDRESS;
-#elif defined(__SANITIZE_THREAD__)
-    return RF_SANITIZER_THREAD;
-#else
-    return RF_SANITIZER_NONE;
-#endif
+const char* sanitizer_name(std::uint32_t sanitizer) {
+    constexpr const char* kNames[]{"no sanitizer", "AddressSanitizer", "MemorySanitizer", "ThreadSanitizer"};
+    return sanitizer < std::size(kNames) ? kNames[sanitizer] : "an unknown sanitizer";
 }
 
 bool valid_name(const char* name) {
@@ -252,8 +249,9 @@ std::string Registry::refuse(const rf_backend_api* api) const {
     if (const char* slot = missing_slot(*api)) return fmt::format("backend {} lacks the slot {}", api->name, slot);
     if (!api->version || !api->vendor) return fmt::format("backend {} states no version or no vendor", api->name);
     if (api->reserved != 0) return fmt::format("backend {}: reserved is {}, wanted 0", api->name, api->reserved);
-    if (api->sanitizer != RF_SANITIZER_NONE && api->sanitizer != own_sanitizer())
-        return fmt::format("backend {} was built with sanitizer {}, the core with {}", api->name, api->sanitizer, own_sanitizer());
+    if (api->sanitizer != RF_SANITIZER_NONE && api->sanitizer != built_with_sanitizer())
+        return fmt::format("backend {} was built with {}, the core with {}", api->name, sanitizer_name(api->sanitizer),
+                           sanitizer_name(built_with_sanitizer()));
     if (const std::string broken = broken_option(*api); !broken.empty()) return fmt::format("backend {} declares {}", api->name, broken);
     for (const Backend& other : backends_) {
         if (std::strcmp(other.name(), api->name) != 0 || other.kind() != api->device_kind) continue;

@@ -41,10 +41,10 @@ Verdict run_once(Prepared& prepared, const Call& call) {
 }  // namespace
 
 Verdict run(Prepared& prepared, const Call& call) {
-    const Verdict first = run_once(prepared, call);
+    Verdict first = run_once(prepared, call);
     if (first.outcome != Outcome::passed || !(prepared.tensors.problem().features & RF_F_DETERMINISTIC)) return first;
     const std::vector<std::byte> before = outputs(prepared.tensors);
-    const Verdict second = run_once(prepared, call);
+    Verdict second = run_once(prepared, call);
     if (second.outcome == Outcome::passed && outputs(prepared.tensors) != before) return failed(second, "two runs differ bitwise");
     return second;
 }

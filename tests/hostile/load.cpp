@@ -90,7 +90,7 @@ const std::vector<Row>& rows() {
         {"a required slot is NULL and the refusal is ignored", plugin("missing_slot"), "lacks the slot plan"},
         {"the table ends before its required slots", plugin("small_table"), "registers a table of"},
         {"reserved is not 0", plugin("reserved"), "reserved is 7"},
-        {"another sanitizer", plugin("foreign_sanitizer"), "built with sanitizer"},
+        {"another sanitizer", plugin("foreign_sanitizer"), "was built with"},
         {"an option without a key", plugin("null_option"), "option"},
         // No shared library.
         {"a text file", text_file, "is no ELF file"},

@@ -96,11 +96,22 @@ struct BackendIdentity {
     const rf_option* const* options = nullptr;
 };
 
+// RF_SANITIZER_* of this translation unit: GCC says so by macro, clang by __has_feature.
 constexpr std::uint32_t built_with_sanitizer() {
 #if defined(__SANITIZE_ADDRESS__)
     return RF_SANITIZER_ADDRESS;
 #elif defined(__SANITIZE_THREAD__)
     return RF_SANITIZER_THREAD;
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+    return RF_SANITIZER_ADDRESS;
+#elif __has_feature(memory_sanitizer)
+    return RF_SANITIZER_MEMORY;
+#elif __has_feature(thread_sanitizer)
+    return RF_SANITIZER_THREAD;
+#else
+    return RF_SANITIZER_NONE;
+#endif
 #else
     return RF_SANITIZER_NONE;
 #endif
