@@ -74,6 +74,24 @@ bool option_allows(std::string_view values, std::string_view value) {
     return number(values.substr(0, dots), least) && number(values.substr(dots + 2), most) && number(value, have) && have >= least && have <= most;
 }
 
+// The configured options of a backend against what it declares: "" or "rocforge.toml:7:3: backend.cpu.threads is 0, wanted 1..1024".
+std::string option_mistake(const Config& config, const rf_backend_api& api) {
+    const auto of_backend = config.options.find(api.name);
+    if (of_backend == config.options.end()) return "";
+    std::vector<std::string> known;
+    for (const rf_option* const* option = api.options; option && *option; ++option) known.emplace_back((*option)->key);
+    for (const auto& [key, value] : of_backend->second) {
+        const rf_option* option = find_option(api, key);
+        if (!option) {
+            return fmt::format("{}: backend {} has no option '{}'{}; it has: {}", value.origin, api.name, key, did_you_mean(key, known),
+                               known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+        }
+        if (!option_allows(option->values, value.value))
+            return fmt::format("{}: backend.{}.{} is '{}', wanted {}", value.origin, api.name, key, value.value, option->values);
+    }
+    return "";
+}
+
 // A device as a backend filled it in, made safe to read.
 rf_device cleaned(rf_device device, std::int32_t kind) {
     device.struct_size = sizeof(rf_device);
@@ -241,7 +259,7 @@ rf_host& Registry::new_host() {
     return host;
 }
 
-std::string Registry::refuse(const rf_backend_api* api) const {
+std::string Registry::refuse(const rf_backend_api* api) {
     // The fields up to the last slot of 1.0 that is required; what stands behind it is asked with RF_HAS.
     if (!api || !RF_HAS(api, plan_free))
         return fmt::format("registers a table of {} bytes, wanted {} or more", api ? api->struct_size : 0, offsetof(rf_backend_api, extension));
@@ -259,7 +277,9 @@ std::string Registry::refuse(const rf_backend_api* api) const {
         return fmt::format("backend {} for {} is already registered by {}, which comes first", api->name, kind_name(api->device_kind),
                            path.empty() ? "the host" : path);
     }
-    return "";
+    std::string wrong = option_mistake(config_, *api);
+    if (!wrong.empty() && wrong_option_.empty()) wrong_option_ = wrong;
+    return wrong;
 }
 
 void Registry::add_backend(const rf_backend_api& api, rf_host& host, std::uint32_t plugin) {
@@ -289,23 +309,6 @@ Error Registry::missing(std::string_view name) const {
     const std::vector<std::string> all = names();
     return {RF_NOT_FOUND, fmt::format("no backend is called '{}'{}; there are: {}", name, did_you_mean(name, all),
                                       all.empty() ? "none" : fmt::format("{}", fmt::join(all, ", ")))};
-}
-
-std::string wrong_option(const Config& config, const rf_backend_api& api) {
-    const auto of_backend = config.options.find(api.name);
-    if (of_backend == config.options.end()) return "";
-    std::vector<std::string> known;
-    for (const rf_option* const* option = api.options; option && *option; ++option) known.emplace_back((*option)->key);
-    for (const auto& [key, value] : of_backend->second) {
-        const rf_option* option = find_option(api, key);
-        if (!option) {
-            return fmt::format("{}: backend {} has no option '{}'{}; it has: {}", value.origin, api.name, key, did_you_mean(key, known),
-                               known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
-        }
-        if (!option_allows(option->values, value.value))
-            return fmt::format("{}: backend.{}.{} is '{}', wanted {}", value.origin, api.name, key, value.value, option->values);
-    }
-    return "";
 }
 
 }  // namespace rocforge

@@ -91,7 +91,9 @@ public:
     // A host table for one plugin; lives as long as the registry.
     rf_host& new_host();
     // Checks a table against the contract and the names taken; "" when it may be added.
-    std::string refuse(const rf_backend_api* api) const;
+    std::string refuse(const rf_backend_api* api);
+    // The first refusal that is the configuration's fault, not the plugin's: "rocforge.toml:7:3: ..." or "".
+    const std::string& wrong_option() const { return wrong_option_; }
     void add_backend(const rf_backend_api& api, rf_host& host, std::uint32_t plugin);
     // Keeps a library until its backends are shut down.
     void keep(std::shared_ptr<void> library) { libraries_.push_back(std::move(library)); }
@@ -109,9 +111,7 @@ private:
     std::deque<Plugin> plugins_;
     std::deque<rf_host> hosts_;
     std::deque<Backend> backends_;
+    std::string wrong_option_;
 };
-
-// The configured options of a backend against what it declares: "" or "rocforge.toml:7:3: backend.cpu.threads is 0, wanted 1..1024".
-std::string wrong_option(const Config& config, const rf_backend_api& api);
 
 }  // namespace rocforge

@@ -192,8 +192,7 @@ Result<bool> Runtime::load_all(const Installation& installation) {
         const Plugin& plugin = registry_.plugin(load_plugin(registry_, config_, found));
         if (plugin.status == ROCFORGE_REFUSED) log_.write(RF_LOG_INFO, fmt::format("{} {}", plugin.path, plugin.reason));
     }
-    for (const Backend& backend : registry_.backends())
-        if (std::string wrong = wrong_option(config_, backend.api()); !wrong.empty()) return Error{RF_INVALID, std::move(wrong)};
+    if (!registry_.wrong_option().empty()) return Error{RF_INVALID, registry_.wrong_option()};
     settings_ = config_.settings();
     for (const auto& [name, value] : {std::pair{"ROCFORGE_BACKEND", env_.backend},
                                       {"ROCFORGE_PLUGIN_PATH", env_.plugin_path},

@@ -32,6 +32,9 @@ std::string distrust_one(const fs::path& path, bool holds_folder) {
     if (info.st_uid != 0 && info.st_uid != geteuid())
         return fmt::format("{} is owned by user {}, neither root nor {}; chown root {}", path.string(), info.st_uid, geteuid(), quoted);
     const bool sticky_folder = holds_folder && (info.st_mode & S_ISVTX);
+    if ((info.st_mode & S_IWOTH) && !sticky_folder && (info.st_mode & S_ISVTX) && S_ISDIR(info.st_mode))
+        return fmt::format("{} is writable by everybody; move the file into a folder of your own: mkdir -m 755 '{}'", path.string(),
+                           (path / "rocforge").string());
     if ((info.st_mode & S_IWOTH) && !sticky_folder) return fmt::format("{} is writable by everybody; chmod o-w {}", path.string(), quoted);
     if ((info.st_mode & S_IWGRP) && !sticky_folder && std::int64_t{info.st_gid} != primary_group(info.st_uid))
         return fmt::format("{} is writable by group {}, not its owner's own; chmod g-w {}", path.string(), info.st_gid, quoted);

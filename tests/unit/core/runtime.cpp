@@ -55,6 +55,20 @@ rf_problem problem(std::int64_t dim = 32, std::int64_t seq = 8) { return rocforg
 std::vector<float> kMemory(1 << 16);
 rf_args args() { return rocforge::args(kMemory.data(), kMemory.data(), kMemory.data(), kMemory.data()); }
 
+// The good backend with two options.
+const rf_backend_api& tuned() {
+    static constexpr rf_option threads{sizeof(rf_option), 0, "threads", "1..64", "1", "workers"},
+        mode{sizeof(rf_option), 0, "mode", "a|b", "a", "how"};
+    static constexpr const rf_option* options[]{&threads, &mode, nullptr};
+    static const rf_backend_api api = [] {
+        rf_backend_api made = fake::table<kGood>();
+        made.name = "tuned";
+        made.options = options;
+        return made;
+    }();
+    return api;
+}
+
 template <class Call> rocforge::Exception thrown_by(Call&& call) {
     try {
         call();
@@ -344,6 +358,54 @@ TEST_CASE("devices are found by kind, by number and by arch") {
     CHECK(thrown_by([&] { world->device(nullptr, "absent"); }).code() == RF_UNAVAILABLE);
     const auto e = thrown_by([&] { world->plan(world->device("fake9000"), problem()); });
     CHECK(e.code() == RF_UNAVAILABLE);
+}
+
+TEST_CASE("a cache asks for the layouts of the backend that would be chosen") {
+    World world("select.order = ['small', 'good']\n");
+    world->add(fake::table<kGood>());
+    world->add(fake::table<kSmall>());
+    const auto layouts = world->kv_layouts(cpu(), problem(128));
+    REQUIRE(layouts.size() == 1);
+    CHECK(layouts[0].kind == RF_KV_CONTIGUOUS);
+    World nobody;
+    nobody->add(fake::table<kSmall>());
+    CHECK(thrown_by([&] { nobody->kv_layouts(cpu(), problem(128)); }).code() == RF_UNSUPPORTED);
+}
+
+TEST_CASE("a context tells its files and settings with their origin") {
+    World world("select.fallback = 'warn'\n[backend.nobody]\nx = 1\n");
+    const auto files = world->config_files();
+    REQUIRE(files.size() >= 3);  // shipped, system's, named (and the user's where there is a home)
+    CHECK(std::string(files.front().path).ends_with("share/rocforge/defaults.toml"));
+    const std::string named = files.back().path;
+    CHECK(files.back().status == ROCFORGE_LOADED);
+    bool seen = false;
+    for (const rocforge_setting& setting : world->config()) {
+        if (std::string(setting.key) != "select.fallback") continue;
+        seen = true;
+        CHECK(std::string(setting.value) == "\"warn\"");
+        CHECK(std::string(setting.origin) == named + ":2:19");
+    }
+    CHECK(seen);
+    const char* warning = nullptr;
+    REQUIRE(rocforge_warning(world->get(), 0, &warning) == RF_OK);
+    CHECK(std::string(warning).find("[backend.nobody]") == 0);
+}
+
+TEST_CASE("an option is checked against what its backend declares") {
+    for (const auto& [toml, message] :
+         {std::pair{"[backend.tuned]\nthread = 1\n", "r.toml:3:10: backend tuned has no option 'thread'; did you mean 'threads'?"},
+          {"[backend.tuned]\nthreads = 65\n", "r.toml:3:11: backend.tuned.threads is '65', wanted 1..64"},
+          {"[backend.tuned]\nmode = 'c'\n", "r.toml:3:8: backend.tuned.mode is 'c', wanted a|b"}}) {
+        CAPTURE(message);
+        World world(toml);
+        const auto e = thrown_by([&] { world->add(tuned()); });
+        CHECK(e.code() == RF_INVALID);
+        CHECK_MESSAGE(std::string(e.what()).find(message) != std::string::npos, e.what());
+    }
+    World world("[backend.tuned]\nthreads = 64\nmode = 'b'\n");
+    world->add(tuned());
+    CHECK(world->backends().size() == 1);
 }
 
 TEST_CASE("one context is used from eight threads") {
