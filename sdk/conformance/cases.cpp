@@ -100,6 +100,31 @@ void sequences(Table& t) {
     t.add("long/1500-rows", [](Case& c) { seqs(c, 1500, 9), c.batch = 1, c.dim = 8; });
 }
 
+// Enough work that a backend on the host spreads it over threads: decode whose keys are split, prefill of several items, both over pages and ragged
+// batches, and splits in which some rows attend to nothing.
+void heavy(Table& t) {
+    const auto decode = [](Case& c) { seqs(c, 1, 6000), heads(c, 4, 2), c.dim = 128, c.batch = 1, causal(c, true); };
+    const auto prefill = [](Case& c) { seqs(c, 160, 300), heads(c, 4, 2), c.dim = 64, c.batch = 1; };
+    for (const rf_dtype type : kFloats) {
+        const std::string suffix = std::string("-") + name_of(type);
+        t.add("heavy/decode" + suffix, [&](Case& c) { decode(c), c.type = type; });
+        t.add("heavy/prefill" + suffix, [&](Case& c) { prefill(c), causal(c, true), c.type = type; });
+    }
+    t.add("heavy/decode-one-head", [&](Case& c) { decode(c), heads(c, 1, 1), c.features |= RF_F_SINK | RF_F_DETERMINISTIC; });
+    t.add("heavy/decode-paged", [&](Case& c) { decode(c), paged(c, 16, {6000, 0, 700}), c.type = kBf16; });
+    t.add("heavy/decode-scales-and-dim_v", [&](Case& c) { decode(c), kv_scales(c, 4, 0), c.dim_v = 72, c.k_type = c.v_type = kF16; });
+    t.add("heavy/decode-mask-empties-half-the-keys", [&](Case& c) { decode(c), bool_mask(c, Pattern::prefix_half); });
+    t.add("heavy/decode-window", [&](Case& c) { decode(c), window(c, 4000, -1), c.type = kF16; });
+    t.add("heavy/prefill-few-rows-many-keys", [&](Case& c) { prefill(c), seqs(c, 24, 3000), causal(c, false), c.diagonal = 1000; });
+    t.add("heavy/prefill-all-features", [&](Case& c) {
+        prefill(c), causal(c, true), window(c, 200, -1), softcap(c, 8), dropout(c, 0.2f, kBigSeed, kBigOffset), add_mask(c, kF32);
+        c.features |= RF_F_ALIBI | RF_F_SINK | RF_F_DETERMINISTIC;
+    });
+    t.add("heavy/ragged-prefill-and-decode", [&](Case& c) {
+        ragged_q(c, {100, 1, 0, 1, 7}), paged(c, 16, {200, 3000, 0, 2000, 600}), seqs(c, 100, 3000), heads(c, 4, 2), causal(c, true), c.dim = 64;
+    });
+}
+
 void dims(Table& t) {
     for (const std::int64_t dim : {8, 16, 24, 32, 40, 48, 64, 72, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 512})
         for (const rf_dtype type : kFloats)
@@ -248,9 +273,11 @@ void numbers(Table& t) {
         const auto add = [&](const char* name, const std::function<void(Case&)>& describe) {
             t.add(std::string("numbers/") + name + suffix, [&](Case& c) { c.type = type, describe(c); });
         };
-        // Twin keys give every row two maxima that are close, else nearly all rows are one key's and E measures one lucky row.
+        // At such logits nearly every row's softmax is one key's, exactly, for the textbook formula too: E says nothing, and what is left of the
+        // tolerance is its floor. Twin keys give every row two maxima so close that the rounding of a logit shows in out, hence in E.
         add("logits-of-1e4", [](Case& c) { c.q.amplitude = 150, c.k = {150, false, true}, seqs(c, 40, 70); });
         add("logits-of-1e4-causal", [](Case& c) { c.q.amplitude = 150, c.k = {150, false, true}, seqs(c, 40, 40), causal(c, false); });
+        add("logits-of-1e4-one-key-each", [](Case& c) { c.q.amplitude = c.k.amplitude = 150, seqs(c, 40, 70); });
         add("logits-all-minus-1e4", [](Case& c) { c.q = {-100, true, false}, c.k = {25, true, false}, c.scale = 0.25f, seqs(c, 3, 70); });
         add("v-near-f16s-limit", [](Case& c) { c.v.amplitude = 65504; });
         add("v-all-at-f16s-limit", [](Case& c) { c.v = {65504, true, false}, seqs(c, 3, 70); });
@@ -495,8 +522,8 @@ void everything(Table& t) {
 
 std::vector<Case> all_cases(std::uint64_t seed) {
     Table t(seed);
-    for (void (*group)(Table&) : {sequences, dims, diagonals, masks, hidden_nans, non_finite, numbers, lengths, ragged, paging, layouts_and_types,
-                                  extras, pairs, mixtures, everything})
+    for (void (*group)(Table&) : {sequences, heavy, dims, diagonals, masks, hidden_nans, non_finite, numbers, lengths, ragged, paging,
+                                  layouts_and_types, extras, pairs, mixtures, everything})
         group(t);
     return std::move(t.cases);
 }

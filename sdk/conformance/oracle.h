@@ -1,4 +1,4 @@
-// Attention as rocforge defines it ("Attention, exactly" in the design), in float64: the definition that backends are measured against.
+// Attention as rocforge defines it ("Attention, exactly" in sdk/README.md), in float64: the definition that backends are measured against.
 // One row at a time, plainly and slowly, on host memory, from the same rf_problem and rf_args that a backend gets; offsets are 64 bit, so a
 // caller may sample rows of tensors of many gigabytes. It shares no code with any backend, checks no contract (the core does) and never refuses.
 #ifndef ROCFORGE_CONFORMANCE_ORACLE_H

@@ -32,7 +32,7 @@ const Manner kManners[] = {
     {"planned, the library's threads", kLibraryThreads, run_planned},
     {"one call, the library's threads", kLibraryThreads, run_one_call},
     {"planned, one worker", kOneWorker, run_planned},
-    {"planned, last slice first", kBackwards, run_planned},
+    {"planned, three workers in turn, last slice first", kBackwards, run_planned},
     {"planned, three threads", kThreeThreads, run_planned},
     {"one call, seven threads", kSevenThreads, run_one_call},
 };

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
+#include <fstream>
 #include <new>
 #include <stdexcept>
 #include <thread>
@@ -15,22 +18,27 @@ namespace {
 using Body = void (*)(void*, std::int64_t, std::int64_t, std::uint32_t);
 constexpr std::align_val_t kWorkspaceAlign{256};
 
-void one_slice(void*, std::int64_t n, std::uint32_t, Body body, void* arg) {
+void count(void* self) { ++static_cast<Lent*>(self)->calls; }
+
+void one_slice(void* self, std::int64_t n, std::uint32_t, Body body, void* arg) {
+    count(self);
     if (n > 0) body(arg, 0, n, 0);
 }
 
-void backwards(void*, std::int64_t n, std::uint32_t, Body body, void* arg) {
-    for (std::int64_t i = n; i-- > 0;) body(arg, i, i + 1, 0);
+void backwards(void* self, std::int64_t n, std::uint32_t max_workers, Body body, void* arg) {
+    count(self);
+    for (std::int64_t i = n; i-- > 0;) body(arg, i, i + 1, static_cast<std::uint32_t>(i % std::min(max_workers, 3u)));
 }
 
-template <std::uint32_t kWorkers> void threaded(void*, std::int64_t n, std::uint32_t max_workers, Body body, void* arg) {
+template <std::uint32_t kWorkers> void threaded(void* self, std::int64_t n, std::uint32_t max_workers, Body body, void* arg) {
+    count(self);
     std::atomic<std::int64_t> next{0};
     const auto work = [&](std::uint32_t worker) {
         for (std::int64_t i = next++; i < n; i = next++) body(arg, i, i + 1, worker);
     };
     std::vector<std::thread> threads;
-    const auto count = static_cast<std::uint32_t>(std::min<std::int64_t>(std::min(kWorkers, max_workers), n));
-    for (std::uint32_t worker = 0; worker < count; ++worker) threads.emplace_back(work, worker);
+    const auto workers = static_cast<std::uint32_t>(std::min<std::int64_t>(std::min(kWorkers, max_workers), n));
+    for (std::uint32_t worker = 0; worker < workers; ++worker) threads.emplace_back(work, worker);
     for (std::thread& each : threads) each.join();
 }
 
@@ -46,6 +54,30 @@ std::byte* garbage(std::uint64_t bytes) {
     std::memset(memory, 0xFF, bytes);
     return memory;
 }
+
+// A configuration file in a folder that nobody else may enter, as the library demands of what it trusts; both go with the object.
+class ConfigFile {
+public:
+    explicit ConfigFile(const std::string& toml) {
+        if (toml.empty()) return;
+        std::string folder = (std::filesystem::temp_directory_path() / "rocforge-conformance-XXXXXX").string();
+        if (!mkdtemp(folder.data())) throw std::runtime_error("cannot make a folder for a configuration: " + folder);  // mode 0700
+        folder_ = folder;
+        file_ = (folder_ / "rocforge.toml").string();
+        std::ofstream(file_) << toml;
+    }
+    ~ConfigFile() {
+        std::error_code ignored;
+        if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+    }
+    ConfigFile(const ConfigFile&) = delete;
+    ConfigFile& operator=(const ConfigFile&) = delete;
+    const char* path() const { return file_.empty() ? nullptr : file_.c_str(); }
+
+private:
+    std::filesystem::path folder_;
+    std::string file_;
+};
 
 std::string reasons_of(const rocforge_choice* choice) {
     std::string text;
@@ -65,18 +97,20 @@ std::string reasons_of(const rocforge_choice* choice) {
 
 const Threads kLibraryThreads{"the library's threads", 0, nullptr};
 const Threads kOneWorker{"one worker", 1, one_slice};
-const Threads kBackwards{"one worker, last slice first", 1, backwards};
+const Threads kBackwards{"three workers in turn, last slice first", 3, backwards};
 const Threads kThreeThreads{"three threads", 3, threaded<3>};
 const Threads kSevenThreads{"seven threads", 7, threaded<7>};
 
-Host::Host(const Threads& threads) {
+Host::Host(const Threads& threads, const std::string& toml) {
     rocforge_hooks hooks{};
     hooks.struct_size = sizeof hooks;
+    hooks.self = lent_.get();
     hooks.parallel_for = threads.parallel_for;
     hooks.workers = threads.workers;
     rf_error error = empty_error();
     rocforge_context* context = nullptr;
-    if (rocforge_open(nullptr, threads.workers ? &hooks : nullptr, &context, &error) != RF_OK) throw std::runtime_error(error.message);
+    const ConfigFile config(toml);
+    if (rocforge_open(config.path(), threads.workers ? &hooks : nullptr, &context, &error) != RF_OK) throw std::runtime_error(error.message);
     context_.reset(context);
     list_backends();
 }
@@ -119,6 +153,13 @@ rf_code Planned::open(const Host& host, const HostBackend& backend, const rf_pro
     zeroed_.reset(garbage(details.zeroed_bytes));
     std::memset(zeroed_.get(), 0, details.zeroed_bytes);
     return RF_OK;
+}
+
+std::string Planned::kernel() const {
+    rocforge_plan_details details{};
+    details.struct_size = sizeof details;
+    rocforge_plan_describe(plan_.get(), &details);
+    return details.kernel ? details.kernel : "";
 }
 
 rf_code Planned::forward(rf_args args, std::string& why) {

@@ -5,6 +5,7 @@
 
 #include <rocforge/rocforge.h>
 
+#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -13,7 +14,7 @@
 
 namespace rocforge::conformance {
 
-// How parallel_for is lent to a context.
+// How parallel_for is lent to a context. self is a Host's Lent.
 struct Threads {
     const char* name;
     std::uint32_t workers;  // 0: nothing is lent, the library uses its own
@@ -22,9 +23,14 @@ struct Threads {
 };
 extern const Threads kLibraryThreads;  // the library's own
 extern const Threads kOneWorker;       // the calling thread, one slice
-extern const Threads kBackwards;       // the calling thread, slices of one, the last first
+extern const Threads kBackwards;       // the calling thread as three workers in turn, slices of one, the last first
 extern const Threads kThreeThreads;    // three threads that take slices of one as they come
 extern const Threads kSevenThreads;
+
+// What came through a lent parallel_for.
+struct Lent {
+    std::atomic<int> calls{0};
+};
 
 // A backend that computes in host memory.
 struct HostBackend {
@@ -35,17 +41,21 @@ struct HostBackend {
 // A context and what is in it. Throws std::runtime_error when it cannot be opened.
 class Host {
 public:
-    explicit Host(const Threads& threads = kLibraryThreads);
+    // `toml`: the context's whole configuration, "" for none; written to a file of its own for as long as the context opens.
+    explicit Host(const Threads& threads = kLibraryThreads, const std::string& toml = {});
     rocforge_context* context() const { return context_.get(); }
     const std::vector<HostBackend>& backends() const { return backends_; }
     // Why the other backends are not among them.
     const std::vector<std::string>& left_out() const { return left_out_; }
+    // How often a backend called the lent parallel_for.
+    int lent_calls() const { return lent_->calls; }
 
 private:
     struct Close {
         void operator()(rocforge_context* c) const { rocforge_close(c); }
     };
     void list_backends();
+    std::unique_ptr<Lent> lent_ = std::make_unique<Lent>();  // outlives the context
     std::unique_ptr<rocforge_context, Close> context_;
     std::vector<HostBackend> backends_;
     std::vector<std::string> left_out_;
@@ -57,6 +67,8 @@ public:
     // RF_OK, or the code and, in why, every reason.
     rf_code open(const Host&, const HostBackend&, const rf_problem&, std::string& why);
     rf_code forward(rf_args, std::string& why);
+    // As the plan describes it: "prefill_f32 avx2".
+    std::string kernel() const;
 
 private:
     struct Release {

@@ -1,0 +1,148 @@
+// The cpu backend as each of its instruction sets, and with one thread, on every case; and proof that the heavy cases leave the calling thread.
+// A set that the machine lacks is skipped with the backend's own words. Other backends are backends.cpp's business.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+#include <rocforge/plugin.hpp>
+
+#include <algorithm>
+#include <vector>
+
+#include "conformance/run.h"
+#include "host.h"
+
+using namespace rocforge::conformance;
+
+namespace {
+
+// Sanitized kernels are slow, and every case runs under them in backends.cpp as the machine's best set: here each group's every seventh, and all
+// that are heavy.
+constexpr std::size_t kEvery = rocforge::built_with_sanitizer() == RF_SANITIZER_NONE ? 1 : 7;
+
+bool heavy(const Case& c) { return c.name.starts_with("heavy/"); }
+
+// Must this machine be able to run it? By the compiler's own detection, not Highway's.
+bool has_avx3() {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("bmi2");
+#else
+    return false;
+#endif
+}
+bool has_avx2() {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2");
+#else
+    return false;
+#endif
+}
+bool has_sse4() {
+#if defined(__x86_64__)
+    return __builtin_cpu_supports("sse4.2") && __builtin_cpu_supports("pclmul");
+#else
+    return false;
+#endif
+}
+bool has_neon() {
+#if defined(__aarch64__)
+    return true;
+#else
+    return false;
+#endif
+}
+bool always() { return true; }
+
+struct Setting {
+    const char* name;
+    const char* toml;
+    const Threads& threads;
+    bool (*must_run)();
+};
+const Setting kSettings[] = {
+    {"avx3", "[backend.cpu]\nsimd = 'avx3'\n", kThreeThreads, has_avx3},
+    {"avx2", "[backend.cpu]\nsimd = 'avx2'\n", kThreeThreads, has_avx2},
+    {"sse4", "[backend.cpu]\nsimd = 'sse4'\n", kThreeThreads, has_sse4},
+    {"neon", "[backend.cpu]\nsimd = 'neon'\n", kThreeThreads, has_neon},
+    {"baseline", "[backend.cpu]\nsimd = 'baseline'\n", kThreeThreads, always},
+    {"one thread", "[backend.cpu]\nthreads = 1\n", kLibraryThreads, always},
+};
+
+const HostBackend* cpu_of(const Host& host) {
+    const auto found = std::find_if(host.backends().begin(), host.backends().end(), [](const HostBackend& b) { return b.name == "cpu"; });
+    return found == host.backends().end() ? nullptr : &*found;
+}
+
+struct Opened {
+    const Setting* setting;
+    Host host;
+    int ran = 0, failed = 0;
+};
+
+std::vector<Opened> open_all() {
+    std::vector<Opened> opened;
+    for (const Setting& setting : kSettings) {
+        Opened next{&setting, Host(setting.threads, setting.toml)};
+        if (cpu_of(next.host)) {
+            opened.push_back(std::move(next));
+            continue;
+        }
+        for (const std::string& why : next.host.left_out()) {
+            if (!why.starts_with("cpu")) continue;
+            MESSAGE("skipped: " << std::string(setting.name) << ": " << why);
+            CHECK_MESSAGE(!setting.must_run(), std::string(setting.name), " is refused on a machine that has it");
+        }
+    }
+    return opened;
+}
+
+Verdict run_on(const Host& host, Prepared& prepared) {
+    return run(prepared, [&](const rf_problem& p, const rf_args& a, std::string& why) { return run_planned(host, *cpu_of(host), p, a, why); });
+}
+
+}  // namespace
+
+TEST_CASE("every instruction set of the cpu backend, and one thread, match the oracle in every case") {
+    std::vector<Opened> opened = open_all();
+    REQUIRE(opened.size() >= 2);  // the baseline and one thread are always there
+    const std::vector<Case> cases = all_cases();
+    for (std::size_t n = 0; n < cases.size(); ++n) {
+        if (n % kEvery != 0 && !heavy(cases[n])) continue;
+        Prepared prepared(cases[n]);
+        for (Opened& each : opened) {
+            const Verdict v = run_on(each.host, prepared);
+            ++each.ran;
+            each.failed += v.outcome != Outcome::passed;
+            CHECK_MESSAGE(v.outcome == Outcome::passed, std::string(each.setting->name), ": ", cases[n].name, ": ", v.where, "; error ", v.max_error,
+                          ", tolerance ", v.tolerance);
+        }
+    }
+    for (const Opened& each : opened)
+        MESSAGE(std::string(each.setting->name) << ": " << each.ran << " of " << cases.size() << " cases, " << each.failed << " failed");
+}
+
+TEST_CASE("a plan's kernel is of the instruction set that was asked for") {
+    Case c;
+    const Prepared prepared(c);
+    for (const Opened& each : open_all()) {
+        Planned planned;
+        std::string why;
+        REQUIRE_MESSAGE(planned.open(each.host, *cpu_of(each.host), prepared.tensors.problem(), why) == RF_OK, why);
+        const std::string name = each.setting->name;
+        if (name == "one thread" || name == "baseline") continue;  // named by what the machine and the compiler make of them
+        CHECK_MESSAGE(planned.kernel().ends_with(" " + name), name, ": ", planned.kernel());
+    }
+}
+
+TEST_CASE("every heavy case is spread over the workers that a host lends, and no light one is") {
+    int spread = 0;
+    for (const Case& c : all_cases()) {
+        if (!heavy(c) && c.name != "seq/1x64-f32") continue;
+        Prepared prepared(c);
+        const Host host(kThreeThreads);
+        REQUIRE(cpu_of(host));
+        CHECK_MESSAGE(run_on(host, prepared).outcome == Outcome::passed, c.name);
+        CHECK_MESSAGE((host.lent_calls() > 0) == heavy(c), c.name, ": parallel_for was called ", host.lent_calls(), " times");
+        spread += host.lent_calls() > 0;
+    }
+    CHECK(spread >= 10);
+}
