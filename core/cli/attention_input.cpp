@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 #include <cstring>
 #include <utility>
 
 #include "convert.hpp"
+#include "nearest.hpp"
 #include "status.hpp"
 
 namespace rocforge::cli {
@@ -24,6 +26,11 @@ template <class... Args> [[noreturn]] void reject(fmt::format_string<Args...> te
 }
 
 std::string shape_text(const Entry& entry) { return fmt::format("{} [{}]", entry.name, fmt::join(entry.shape, ", ")); }
+
+std::string in_lower_case(std::string text) {
+    std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    return text;
+}
 
 // q, k or v with its axes named, whatever the file's order of them.
 struct View {
@@ -59,13 +66,15 @@ public:
 private:
     const Entry* find(const char* name) const { return reader_.header().find(name); }
     const Entry& require(const char* name) const;
-    Integers read_integers(const char* name, std::size_t rank) const;
+    Integers read_integers(const char* name, const char* axes, std::size_t rank) const;
+    std::string axes_of(const char* name, bool flat) const;
     View view(const char* name, bool ragged) const;
     const void* load_floats(const Entry& entry, rf_dtype to, Overflow overflow);
     const void* store_indices(const std::vector<std::int64_t>& values);
     void check_cumulative(const char* name, const std::vector<std::int64_t>& cumulative, std::int64_t tokens, const View& of) const;
 
     void list_unused();
+    void suspect(const std::string& unread);
     void read_indices();
     void view_tensors();
     void check_shapes() const;
@@ -104,15 +113,27 @@ const Entry& Builder::require(const char* name) const {
 
 void Builder::list_unused() {
     for (const Entry& entry : reader_.header().entries) {
-        if (std::find(kKnown.begin(), kKnown.end(), entry.name) == kKnown.end()) in_.unused.push_back(entry.name);
+        if (std::find(kKnown.begin(), kKnown.end(), entry.name) != kKnown.end()) continue;
+        in_.unused.push_back(entry.name);
+        suspect(entry.name);
     }
 }
 
-Integers Builder::read_integers(const char* name, std::size_t rank) const {
+// A result computed without a mask that the file holds as "Mask" looks like any other. Known names of one letter are near to too much.
+void Builder::suspect(const std::string& unread) {
+    std::vector<std::string> absent;
+    for (const char* known : kKnown) {
+        if (std::strlen(known) > 1 && !find(known)) absent.emplace_back(known);
+    }
+    const std::string hint = did_you_mean(in_lower_case(unread), absent);
+    if (!hint.empty()) in_.mistyped.push_back(fmt::format("{} is not read{}", safetensors::quoted_name(unread), hint));
+}
+
+Integers Builder::read_integers(const char* name, const char* axes, std::size_t rank) const {
     const Entry* entry = find(name);
     if (!entry) return std::nullopt;
     if (entry->dtype != "I32" && entry->dtype != "I64") reject("{} has dtype {}; it must be I32 or I64", name, entry->dtype);
-    if (entry->shape.size() != rank) reject("{} has rank {}; it must have rank {}", shape_text(*entry), entry->shape.size(), rank);
+    if (entry->shape.size() != rank) reject("{} has rank {}; it must have rank {}: {}", shape_text(*entry), entry->shape.size(), rank, axes);
     demand_memory(2 * entry->bytes());
     const Buffer raw(entry->bytes());
     reader_.read(*entry, raw.span());
@@ -121,13 +142,21 @@ Integers Builder::read_integers(const char* name, std::size_t rank) const {
 }
 
 void Builder::read_indices() {
-    kv_lens_ = read_integers("kv_lens", 1);
-    cu_q_ = read_integers("cu_seqlens_q", 1);
-    cu_kv_ = read_integers("cu_seqlens_kv", 1);
-    block_table_ = read_integers("block_table", 2);
+    kv_lens_ = read_integers("kv_lens", "[batch]", 1);
+    cu_q_ = read_integers("cu_seqlens_q", "[batch + 1]", 1);
+    cu_kv_ = read_integers("cu_seqlens_kv", "[batch + 1]", 1);
+    block_table_ = read_integers("block_table", "[batch, pages a row]", 2);
     block_table_entry_ = find("block_table");
     if (cu_kv_ && kv_lens_) reject("cu_seqlens_kv and kv_lens both give the lengths of k and v; keep one");
     if (cu_kv_ && block_table_) reject("cu_seqlens_kv and block_table both say where k and v lie; keep one");
+}
+
+// "[batch, heads, tokens, dim]": how a tensor of that name is read here, whole or (flat) without its batch.
+std::string Builder::axes_of(const char* name, bool flat) const {
+    const bool paged = block_table_ && *name != 'q';
+    const char *batch = flat ? "" : paged ? "pages, " : "batch, ", *tokens = paged ? "page_size" : "tokens";
+    const bool heads_inside = layout_ == Layout::kBshd;
+    return fmt::format("[{}{}, {}, dim]", batch, heads_inside ? tokens : "heads", heads_inside ? "heads" : tokens);
 }
 
 View Builder::view(const char* name, bool ragged) const {
@@ -136,7 +165,8 @@ View Builder::view(const char* name, bool ragged) const {
     if (!is_float(entry.dtype)) reject("{} has dtype {}; q, k and v are F32, F16, BF16 or F64", name, entry.dtype);
     const bool flat = ragged && shape.size() == 3;
     if (shape.size() != 4 && !flat)
-        reject("{} has rank {}; it must have rank 4{}", shape_text(entry), shape.size(), ragged ? ", or 3 when ragged" : "");
+        reject("{} has rank {}; it must have rank 4: {}{}", shape_text(entry), shape.size(), axes_of(name, false),
+               ragged ? ", or, ragged, rank 3: " + axes_of(name, true) : "");
     const std::size_t at = flat ? 0 : 1;
     const bool heads_inside = layout_ == Layout::kBshd;
     const View view{&entry, flat ? 1 : shape[0], shape[at + (heads_inside ? 1 : 0)], shape[at + (heads_inside ? 0 : 1)], shape[at + 2]};
@@ -255,6 +285,7 @@ const void* Builder::load_floats(const Entry& entry, rf_dtype to, Overflow overf
     Buffer raw(entry.bytes());
     reader_.read(entry, raw.span());
     if (safetensors_name(to) != entry.dtype) {
+        if (entry.dtype == "F64" && same(to, kF32)) in_.narrowed.push_back(entry.name);
         Buffer cast(static_cast<std::uint64_t>(multiply(entry.elements(), element_bytes(to), entry.name.c_str())));
         convert(entry.dtype, raw.span(), to, cast.span(), overflow);
         raw = std::move(cast);

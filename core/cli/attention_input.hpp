@@ -30,6 +30,8 @@ struct AttentionInput {
     std::vector<std::int64_t> out_shape;  // as written: q's rank and layout
     std::vector<std::int64_t> lse_shape;  // [batch, head_q, seq_q], ragged [1, head_q, tokens] or of rank 2
     std::vector<std::string> unused;      // tensors of the file that attention does not read
+    std::vector<std::string> mistyped;    // what stands near them: "Mask" is not read; did you mean 'mask'?
+    std::vector<std::string> narrowed;    // tensors that were cast from F64 to F32
     std::vector<Buffer> buffers;
     Buffer out, lse;  // zeroed: rows past a sequence's end stay 0
 };

@@ -80,11 +80,7 @@ void fill_normal(Buffer& buffer, rf_dtype dtype, std::uint64_t stream) {
 
 }  // namespace
 
-double BenchCase::flops() const {
-    const double all = 4.0 * static_cast<double>(extents.batch * extents.head_q) * static_cast<double>(extents.seq_q) *
-                       static_cast<double>(extents.seq_kv) * static_cast<double>(extents.dim);
-    return causal ? all / 2 : all;
-}
+double BenchCase::flops() const { return flops_of(problem()); }
 
 double BenchCase::kv_bytes() const {
     return 2.0 * static_cast<double>(extents.batch * extents.head_kv * extents.seq_kv) *

@@ -152,6 +152,12 @@ public:
         std::vector<BenchCase> cases = bench_cases(flags_.preset.empty() ? "cpu" : flags_.preset, flags_.dtype);
         const std::size_t all = cases.size();
         if (flags_.quick) std::erase_if(cases, [](const BenchCase& one) { return one.flops() > kQuickFlops || one.kv_bytes() > kQuickBytes; });
+        if (cases.empty()) {
+            throw Quit(Status::kUsage,
+                       fmt::format("--quick leaves out every shape of the preset {}: each is over its limits (rocforge bench --help); "
+                                   "drop --quick",
+                                   flags_.preset));
+        }
         print_header(people_);
         const NoteInterrupts guard;
         for (std::size_t i = 0; i < cases.size(); ++i) {
@@ -220,7 +226,7 @@ Examples:
   rocforge bench --preset cpu --quick
   rocforge bench --preset decode --backend cpu --dtype f32 --json > rows.jsonl
 
-Exit status: 0 something was measured, 3 every shape was refused, 4 a backend failed or nothing fits in memory, 130 interrupted)";
+Exit status: 0 something was measured, 2 bad usage, 3 every shape was refused, 4 a backend failed or nothing fits in memory, 130 interrupted)";
 
 }  // namespace
 
@@ -233,8 +239,8 @@ Command add_bench(CLI::App& app) {
         ->expected(1)
         ->take_all();
     command->add_option("--device", flags->device, "Unset: the backend's first device")->type_name("DEVICE");
-    add_value(*command, "--preset", flags->preset, parse_preset, "PRESET", "prefill, decode, paged or cpu (preset on a CPU)");
-    add_value(*command, "--dtype", flags->dtype, parse_dtype, "DTYPE", "f32, f16 or bf16, in place of the preset's own");
+    add_value(*command, "--preset", flags->preset, parse_preset, "PRESET", "prefill, decode, paged or cpu; default: cpu");
+    add_value(*command, "--dtype", flags->dtype, parse_dtype, "DTYPE", "f32, f16 or bf16, default: the preset's own");
     command->add_flag("--quick", flags->quick, "3 runs, and only shapes of at most 2e10 FLOP and 1 GiB of K and V");
     command->add_flag("--json", flags->json, "One object a line on stdout");
     add_common(*command, flags->common);

@@ -62,17 +62,27 @@ std::size_t print_warnings(const Terminal& terminal, rocforge_context* context) 
     return count;
 }
 
-void print_verdict(const Terminal& terminal, const Inventory& inventory, std::size_t warnings) {
-    std::size_t loaded = 0, refused = 0, disabled = 0, available = 0;
+// Why a call that names neither a device nor a backend would fail here; "" when it would not.
+std::string not_ready(rocforge_context* context) {
+    try {
+        find_device(context, "", "");
+        return "";
+    } catch (const Quit& quit) { return quit.what(); }
+}
+
+void print_verdict(const Terminal& terminal, rocforge_context* context, const Inventory& inventory, std::size_t warnings) {
+    std::size_t loaded = 0, refused = 0, disabled = 0, unavailable = 0;
     for (const rocforge_plugin_info& plugin : inventory.plugins) {
         ++(plugin.status == ROCFORGE_LOADED ? loaded : plugin.status == ROCFORGE_REFUSED ? refused : disabled);
     }
-    for (const Backend& backend : inventory.backends) available += backend.found.devices.empty() ? 0 : 1;
-    const bool usable = available > 0;
-    const std::string counts = fmt::format("plugins: {} loaded, {} refused, {} disabled; backends: {}, {} with a device; warnings: {}", loaded,
-                                           refused, disabled, inventory.backends.size(), available, warnings);
-    terminal.line(
-        fmt::format("{}: {}", terminal.paint(usable ? Colour::kGreen : Colour::kYellow, usable ? "ready" : "nothing can run here"), counts));
+    for (const Backend& backend : inventory.backends) unavailable += backend.found.devices.empty() ? 1 : 0;
+    const std::string why_not = not_ready(context);
+    const std::size_t findings = refused + unavailable + warnings;
+    const std::string counts = fmt::format("plugins: {} loaded, {} refused, {} disabled; backends: {}, {} without a device; warnings: {}", loaded,
+                                           refused, disabled, inventory.backends.size(), unavailable, warnings);
+    if (!why_not.empty()) terminal.line(fmt::format("{}: {}", terminal.paint(Colour::kRed, "not ready"), why_not));
+    const std::string ready = findings == 0 ? "ready" : fmt::format("ready, {} finding{}", findings, findings == 1 ? "" : "s");
+    terminal.line(why_not.empty() ? fmt::format("{}: {}", terminal.paint(findings ? Colour::kYellow : Colour::kGreen, ready), counts) : counts);
 }
 
 Status doctor(const DoctorFlags& flags) {
@@ -95,7 +105,7 @@ Status doctor(const DoctorFlags& flags) {
     terminal.heading("Order in force");
     terminal.line("  " + order_in_force(inventory));
     const std::size_t warnings = print_warnings(terminal, context.get());
-    print_verdict(terminal, inventory, warnings);
+    print_verdict(terminal, context.get(), inventory, warnings);
     return Status::kDone;
 }
 

@@ -31,7 +31,7 @@ constexpr const char* kHelp =
 Examples:
   rocforge explain --q 2x16x512x64
   rocforge explain --q 1x32x1x128 --kv-heads 8 --kv-len 8192 --dtype bf16 --paged 16
-  rocforge explain --q 8x32x512x128 --ragged --paged 16 --causal bottom-right --device gfx942 --json
+  rocforge explain --q 8x32x512x128 --ragged --paged 16 --causal bottom-right --device x86-64-v3 --json
 
 Exit status: 0 a backend would run it, 3 none would (all reasons printed), 2 bad usage, 4 no such device here)";
 
@@ -68,8 +68,8 @@ void print_people(const Terminal& terminal, const Verdict& verdict, const rf_dev
     }
     for (const Candidate& candidate : verdict.candidates) {
         if (!candidate.supported || candidate.name == verdict.backend) continue;
-        terminal.line(fmt::format("  {} {} ({}){}", terminal.paint(Colour::kGreen, "could"), candidate.name, device_kind_name(candidate.device_kind),
-                                  candidate.dropped_in ? " dropped in" : ""));
+        terminal.line(fmt::format("  {} {} ({}){}", terminal.paint(Colour::kGreen, "can run it:"), candidate.name,
+                                  device_kind_name(candidate.device_kind), candidate.dropped_in ? " dropped in" : ""));
     }
     terminal.lines(refusal_lines(terminal, verdict.candidates));
 }
@@ -93,8 +93,8 @@ void add_geometry(CLI::App& command, ExplainFlags& flags) {
     add_value(command, "--kv-heads", flags.kv_heads, parse_extent, "N", "Heads of k and v; unset: q's");
     add_value(command, "--kv-len", flags.kv_len, parse_extent, "N", "Keys, or with lengths their capacity; unset: q's sequence");
     add_value(command, "--dim-v", flags.dim_v, parse_extent, "N", "Dim of v and out; unset: q's");
-    add_value(command, "--dtype", flags.dtype, parse_dtype, "DTYPE", "f32 (preset), f16 or bf16");
-    add_value(command, "--layout", flags.extents.layout, parse_layout, "LAYOUT", "Axes of q, k, v and out in memory: bhsd (preset) or bshd");
+    add_value(command, "--dtype", flags.dtype, parse_dtype, "DTYPE", "f32, f16 or bf16; default: f32");
+    add_value(command, "--layout", flags.extents.layout, parse_layout, "LAYOUT", "Axes of q, k, v and out in memory, bhsd or bshd; default: bhsd");
     add_value(command, "--mask", flags.extents.mask, parse_mask, "KIND", "bool or add: a full mask [batch, head_q, seq_q, seq_kv]");
     add_value(command, "--paged", flags.extents.page_size, parse_positive, "N", "k and v in pages of N tokens, with lengths");
     command.add_flag("--ragged", flags.extents.ragged, "Sequences packed into one row (cu_seqlens)");
@@ -111,7 +111,7 @@ Command add_explain(CLI::App& app) {
     command->footer(kHelp);
     add_geometry(*command, *flags);
     add_rules(*command, flags->rules);
-    command->add_option("--device", flags->device, "cpu, rocm:0, cuda:0, or an arch such as gfx942")->type_name("DEVICE");
+    command->add_option("--device", flags->device, "cpu, rocm:0, or an arch: x86-64-v3, gfx942 once a GPU backend is installed")->type_name("DEVICE");
     command->add_option("--backend", flags->backend, "As a named choice: would this backend run it?")->type_name("NAME");
     command->add_flag("--json", flags->json, "One object {chosen, why, backends} on stdout");
     add_common(*command, flags->common);

@@ -52,6 +52,37 @@ void write_result(const AttentionInput& input, OutputFile& file) {
     file.commit();
 }
 
+// How the file's shapes were read, so that a transposed file is seen: "batch 1, 64 query heads over 8, ...".
+std::string problem_text(const rf_problem& problem, Layout layout) {
+    const auto extents = [](const rf_tensor& tensor) { return std::pair(tensor.shape[1], tensor.shape[3]); };
+    const auto [head_q, dim] = extents(problem.q);
+    const auto [head_kv, dim_v] = extents(problem.v);
+    const bool varied = (problem.features & kIndexFeatures) != 0;
+    return fmt::format("batch {}, {} query heads, {} kv heads, {}{} x {} tokens, dim {}{}, {}{}", problem.batch, head_q, head_kv,
+                       varied ? "up to " : "", problem.max_seq_q, problem.max_seq_kv, dim, dim_v == dim ? "" : fmt::format(" (v: {})", dim_v),
+                       layout_name(layout), problem.features & RF_F_PAGED_KV ? fmt::format(", pages of {}", problem.page_size) : "");
+}
+
+// What stands on the terminal while forward runs, and is gone when it has ended, however it ended.
+class Waiting {
+public:
+    Waiting(bool wanted, const Verdict& verdict, const Forward& forward, const rf_problem& problem) : terminal_(stderr), wanted_(wanted) {
+        constexpr double kLong = 1e10;  // from tenths of a second to seconds on a CPU
+        const double flops = flops_of(problem);
+        const std::string work = flops > kLong ? fmt::format(" about {:.0f} GFLOP", flops / 1e9) : "";
+        if (wanted_) terminal_.progress(fmt::format("{}, kernel {}: computing{} ...", verdict.backend, forward.kernel(), work));
+    }
+    ~Waiting() {
+        if (wanted_) terminal_.progress("");
+    }
+    Waiting(const Waiting&) = delete;
+    Waiting& operator=(const Waiting&) = delete;
+
+private:
+    Terminal terminal_;
+    bool wanted_;
+};
+
 void print_people(const Terminal& terminal, const RunFlags& flags, const AttentionInput& input, const Verdict& verdict, const rf_device& device,
                   const Forward& forward, double forward_us) {
     terminal.line(fmt::format("{} ran on {}{}, kernel {}", terminal.paint(Colour::kBold, verdict.backend), device_name(device),
@@ -62,6 +93,11 @@ void print_people(const Terminal& terminal, const RunFlags& flags, const Attenti
         terminal.line("it is a dropped-in backend: '*' in select.order puts it where it stands; name it, or name others before '*', to change that");
     }
     terminal.lines(refusal_lines(terminal, verdict.candidates));
+    terminal.line("read as " + problem_text(input.problem, flags.layout));
+    if (!input.narrowed.empty()) {
+        const bool one = input.narrowed.size() == 1;
+        terminal.line(fmt::format("{} {} F64 and {} cast to F32", fmt::join(input.narrowed, ", "), one ? "is" : "are", one ? "was" : "were"));
+    }
     terminal.line(fmt::format("plan {}, forward {}", human_us(forward.plan_us()), human_us(forward_us)));
     if (!input.unused.empty()) terminal.line(fmt::format("not read: {}", fmt::join(input.unused, ", ")));
     const bool diagonal = (input.problem.features & (RF_F_CAUSAL | RF_F_WINDOW | RF_F_ALIBI)) != 0;
@@ -70,11 +106,18 @@ void print_people(const Terminal& terminal, const RunFlags& flags, const Attenti
                               flags.rules.lse ? fmt::format(", lse F32 [{}]", fmt::join(input.lse_shape, ", ")) : ""));
 }
 
+double compute(const RunFlags& flags, const AttentionInput& input, const Verdict& verdict, const Forward& forward) {
+    const Waiting waiting(!flags.json, verdict, forward, input.problem);
+    return forward(input.args);
+}
+
 Status run(const RunFlags& flags) {
     const Context context = open_context(flags.common);
     const safetensors::Reader reader(flags.in);
     OutputFile file(flags.out);
     AttentionInput input = read_attention(reader, flags.rules, flags.layout, flags.dtype);
+    const Terminal warnings(stderr);
+    for (const std::string& text : input.mistyped) warnings.line(fmt::format("{} {}", warnings.paint(Colour::kYellow, "warning:"), text));
     input.args.dropout_seed = flags.seed;
     input.args.dropout_offset = flags.offset;
 
@@ -83,10 +126,11 @@ Status run(const RunFlags& flags) {
     if (verdict.backend.empty()) throw refused(verdict);
     demand_host_device(device);
     const Forward forward(verdict);
-    const double forward_us = forward(input.args);
+    const double forward_us = compute(flags, input, verdict, forward);
     write_result(input, file);
 
-    print_people(Terminal::for_people(flags.json), flags, input, verdict, device, forward, forward_us);
+    const rf_device own = device_as_named_by(context.get(), verdict, device);
+    print_people(Terminal::for_people(flags.json), flags, input, verdict, own, forward, forward_us);
     if (flags.json) {
         print_json({{"backend", verdict.backend},
                     {"device", device_name(device)},
@@ -107,7 +151,8 @@ Command add_run(CLI::App& app) {
     command->add_option("OUT", flags->out, "Output safetensors file; may be IN")->required()->type_name("");
     command->add_option("--backend", flags->backend, "Run on this backend; an error with every reason when it refuses")->type_name("NAME");
     command->add_option("--device", flags->device, "cpu, rocm:0, cuda:0; unset: the backend's first device")->type_name("DEVICE");
-    add_value(*command, "--layout", flags->layout, parse_layout, "LAYOUT", "Axes of q, k, v and out: bhsd (preset) or bshd; mask and lse stay bhsd");
+    add_value(*command, "--layout", flags->layout, parse_layout, "LAYOUT",
+              "Axes of q, k, v and out: bhsd or bshd, default: bhsd; mask and lse stay bhsd");
     add_value(*command, "--dtype", flags->dtype, parse_dtype, "DTYPE", "Cast q, k and v before the call: f32, f16 or bf16; out is written so");
     add_rules(*command, flags->rules);
     add_value(*command, "--seed", flags->seed, parse_unsigned, "N", "Dropout's Philox seed")->needs("--dropout");

@@ -54,6 +54,11 @@ void add_rules(CLI::App& app, Rules& rules) {
     app.add_flag("--lse", rules.lse, "Also the natural logarithm of the softmax's denominator");
 }
 
+std::string command_named(const CLI::App& app) {
+    const CLI::App& command = innermost(app);
+    return command.get_parent() ? command.get_name() : "";
+}
+
 Quit usage_error(const CLI::App& app, const CLI::ParseError& error) {
     const CLI::App& command = innermost(app);
     const std::string name = command.get_parent() ? "rocforge " + command.get_name() : "rocforge";

@@ -35,7 +35,7 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, Target& target, V
     const auto set = [name, parse, &target](const std::string& text) {
         try {
             target = parse(text);
-        } catch (const std::invalid_argument& wrong) { throw Quit(Status::kUsage, name + ": " + wrong.what()); }
+        } catch (const std::invalid_argument& wrong) { throw CLI::ValidationError(name, wrong.what()); }
     };
     return app.add_option_function<std::string>(name, set, help)->type_name(type);
 }
@@ -45,6 +45,8 @@ void add_common(CLI::App& app, CommonFlags& flags);
 // --causal, --align, --window-left, --window-right, --scale, --softcap, --dropout, --lse.
 void add_rules(CLI::App& app, Rules& rules);
 
+// "run": the command that the line named, "" where it named none.
+std::string command_named(const CLI::App& app);
 // The status 2 of a command line that does not parse, naming the nearest flag or command.
 Quit usage_error(const CLI::App& app, const CLI::ParseError& error);
 

@@ -53,6 +53,17 @@ Status flushed(Status status) {
     throw Quit(Status::kFile, "cannot write to standard output");
 }
 
+// The words of the command line, last one first as CLI11 takes them. `rocforge help [COMMAND]` stands for `rocforge [COMMAND] --help`.
+std::vector<std::string> reversed_words(int argc, char** argv) {
+    std::vector<std::string> words(argv + std::min(argc, 1), argv + argc);
+    if (!words.empty() && words.front() == "help") {
+        words.erase(words.begin());
+        words.emplace_back("--help");
+    }
+    std::reverse(words.begin(), words.end());
+    return words;
+}
+
 int run_program(int argc, char** argv) {
     CLI::App app{"Runs attention through backends that can be added, swapped and inspected", "rocforge"};
     app.set_version_flag("--version", fmt::format("rocforge {} (ABI {}.{})", rocforge_version(), RF_ABI_MAJOR, RF_ABI_MINOR));
@@ -65,8 +76,9 @@ int run_program(int argc, char** argv) {
     std::string name;
     try {
         try {
-            app.parse(argc, argv);
+            app.parse(reversed_words(argc, argv));
         } catch (const CLI::Success& help) { return app.exit(help); } catch (const CLI::ParseError& error) {
+            name = command_named(app);
             throw usage_error(app, error);
         }
         const Command& command = *std::find_if(commands.begin(), commands.end(), [](const Command& one) { return one.app->parsed(); });

@@ -84,6 +84,8 @@ rf_dtype parse_dtype(std::string_view text) {
     return parse_word<rf_dtype>(text, {{"f32", kF32}, {"f16", kF16}, {"bf16", kBF16}});
 }
 
+const char* layout_name(Layout layout) { return layout == Layout::kBhsd ? "bhsd" : "bshd"; }
+
 Layout parse_layout(std::string_view text) { return parse_word<Layout>(text, {{"bhsd", Layout::kBhsd}, {"bshd", Layout::kBshd}}); }
 
 Diagonal parse_diagonal(std::string_view text) {

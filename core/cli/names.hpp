@@ -28,6 +28,7 @@ enum class Diagonal { kTopLeft, kBottomRight };
 enum class Causal { kNone, kTopLeft, kBottomRight };
 
 rf_dtype parse_dtype(std::string_view text);  // f32, f16, bf16
+const char* layout_name(Layout layout);       // "bhsd"
 Layout parse_layout(std::string_view text);
 Diagonal parse_diagonal(std::string_view text);
 Causal parse_causal(std::string_view text);

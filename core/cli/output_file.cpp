@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <random>
+#include <string_view>
 
 #include "status.hpp"
 
@@ -16,6 +17,12 @@ namespace fs = std::filesystem;
 
 OutputFile::OutputFile(const fs::path& target) : shown_(target), target_(target) {
     if (target_.empty()) throw Quit(Status::kUsage, "the output's name is empty");
+    for (const char* stream : {"-", "/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/"}) {
+        const std::string_view name(stream);
+        if (shown_ != name && !(name.ends_with('/') && shown_.native().starts_with(name))) continue;
+        throw Quit(Status::kUsage,
+                   fmt::format("the output '{}' is a stream; write to a file, which appears complete or not at all", shown_.string()));
+    }
     std::error_code missing, failed;
     if (fs::is_symlink(target_, missing)) target_ = fs::weakly_canonical(target_, failed);
     if (failed) fail(failed.value());

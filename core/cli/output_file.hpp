@@ -14,7 +14,7 @@ namespace rocforge::cli {
 class OutputFile {
 public:
     // Opens the temporary file, so that a target that cannot be written is known before anything is computed. Follows links: what they point to
-    // is replaced. Throws Quit (kFile), also where the target is something else than a regular file.
+    // is replaced. Throws Quit: kFile, also where the target is something else than a regular file; kUsage for "-" and other names of streams.
     explicit OutputFile(const std::filesystem::path& target);
     // Removes what was not committed.
     ~OutputFile();

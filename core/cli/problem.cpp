@@ -89,6 +89,13 @@ void apply_rules(const Rules& rules, rf_problem& problem) {
     problem.lse = dense_tensor(kF32, problem.q.shape[0], problem.q.shape[1], problem.q.shape[2], 1, Layout::kBhsd);
 }
 
+double flops_of(const rf_problem& problem) {
+    const double pairs = static_cast<double>(problem.batch) * static_cast<double>(problem.q.shape[1]) * static_cast<double>(problem.max_seq_q) *
+                         static_cast<double>(problem.max_seq_kv);
+    const double all = 2 * pairs * static_cast<double>(problem.q.shape[3] + problem.v.shape[3]);
+    return problem.features & RF_F_CAUSAL ? all / 2 : all;
+}
+
 rf_problem problem_of(const Extents& extents, const Rules& rules) {
     rf_problem problem{};
     rocforge_problem_init(&problem);

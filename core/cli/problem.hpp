@@ -42,6 +42,9 @@ struct Extents {
 // Extents are checked for overflow (Quit kUsage), everything else is left to the library to judge.
 rf_problem problem_of(const Extents& extents, const Rules& rules);
 
+// Arithmetic of forward at most, where every length is at its capacity: 2 for each multiplication and addition, halved when causal.
+double flops_of(const rf_problem& problem);
+
 // Strides and shape [batch, head, seq, dim] of a contiguous tensor in `layout`, at the 256-aligned address that every buffer here has.
 // Throws Quit when its elements do not fit in 63 bits.
 rf_tensor dense_tensor(rf_dtype dtype, std::int64_t batch, std::int64_t head, std::int64_t seq, std::int64_t dim, Layout layout);

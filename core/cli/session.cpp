@@ -30,7 +30,8 @@ Verdict read_verdict(Choice choice) {
     info.struct_size = sizeof info;
     rocforge_choice_describe(choice.get(), &info);
     verdict.backend = or_empty(info.backend);
-    verdict.why = or_empty(info.why);
+    verdict.device_kind = info.device_kind;
+    verdict.why = in_words_of_flags(or_empty(info.why));
     verdict.fell_back = info.fell_back != 0;
     for (std::uint32_t index = 0; index < info.candidates; ++index) {
         rocforge_candidate candidate{};
@@ -73,10 +74,17 @@ Verdict select(rocforge_context* context, const rf_device& device, const rf_prob
     const rf_code code = rocforge_select(context, &device, &problem, or_null(backend), &choice, &error);
     Choice owned(choice);
     if (code != RF_UNSUPPORTED || !owned) check(code, error);
-    Verdict verdict = read_verdict(std::move(owned));
-    // The library cannot know that its caller's choice was a flag here.
-    if (!backend.empty() && verdict.backend == backend && !verdict.fell_back) verdict.why = "--backend";
-    return verdict;
+    return read_verdict(std::move(owned));
+}
+
+rf_device device_as_named_by(rocforge_context* context, const Verdict& verdict, const rf_device& device) {
+    for (std::uint32_t index = 0;; ++index) {
+        rf_device own{};
+        own.struct_size = sizeof own;
+        LibraryError error;
+        if (rocforge_device(context, verdict.backend.c_str(), verdict.device_kind, index, &own, &error) != RF_OK) return device;
+        if (own.kind == device.kind && own.ordinal == device.ordinal) return own;
+    }
 }
 
 Devices devices_of(rocforge_context* context, const rocforge_backend_info& backend) {

@@ -50,6 +50,7 @@ struct Candidate {
 struct Verdict {
     Choice choice;
     std::string backend, why;
+    std::int32_t device_kind = 0;  // of `backend`
     bool fell_back = false;
     std::vector<Candidate> candidates;
 
@@ -58,6 +59,9 @@ struct Verdict {
 
 // Throws Quit only where there is no verdict: an invalid problem, an unknown name. No backend for a valid problem is a verdict.
 Verdict select(rocforge_context* context, const rf_device& device, const rf_problem& problem, const std::string& backend);
+
+// `device` as the backend that was chosen describes it: another backend may have named it, in other words. `device` where it does not list it.
+rf_device device_as_named_by(rocforge_context* context, const Verdict& verdict, const rf_device& device);
 
 // Every index from 0 until RF_NOT_FOUND, as `get(context, index, &info)` fills it.
 template <class Info, class Get> std::vector<Info> collect(rocforge_context* context, Get get) {

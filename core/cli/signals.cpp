@@ -6,11 +6,14 @@
 #include <array>
 #include <climits>
 #include <cstring>
+#include <span>
 
 namespace rocforge::cli {
 namespace {
 
-constexpr std::array<int, 3> kSignals{SIGINT, SIGTERM, SIGHUP};
+// What ends a program from outside. SIGQUIT and SIGXFSZ (a file over the limit) leave a core, as they would without us.
+constexpr std::array<int, 5> kEnding{SIGINT, SIGTERM, SIGHUP, SIGQUIT, SIGXFSZ};
+constexpr std::array<int, 3> kNoted{SIGINT, SIGTERM, SIGHUP};
 
 // Read by handlers, hence plain arrays and sig_atomic_t.
 char removed_path[PATH_MAX];
@@ -27,8 +30,8 @@ void note(int number) {
     ::signal(number, SIG_DFL);
 }
 
-void handle(void (*handler)(int)) {
-    for (const int number : kSignals) {
+void handle(std::span<const int> signals, void (*handler)(int)) {
+    for (const int number : signals) {
         struct sigaction before {};
         ::sigaction(number, nullptr, &before);
         if (before.sa_handler == SIG_IGN) continue;  // nohup's choice stands
@@ -43,13 +46,13 @@ void handle(void (*handler)(int)) {
 
 RemoveOnSignal::RemoveOnSignal(const std::string& path) {
     std::strncpy(removed_path, path.c_str(), sizeof removed_path - 1);  // a path that is cut here is too long for open() as well
-    handle(remove_and_end);
+    handle(kEnding, remove_and_end);
 }
 
-RemoveOnSignal::~RemoveOnSignal() { handle(SIG_DFL); }
+RemoveOnSignal::~RemoveOnSignal() { handle(kEnding, SIG_DFL); }
 
-NoteInterrupts::NoteInterrupts() { handle(note); }
-NoteInterrupts::~NoteInterrupts() { handle(SIG_DFL); }
+NoteInterrupts::NoteInterrupts() { handle(kNoted, note); }
+NoteInterrupts::~NoteInterrupts() { handle(kNoted, SIG_DFL); }
 bool NoteInterrupts::interrupted() noexcept { return interrupts != 0; }
 
 }  // namespace rocforge::cli

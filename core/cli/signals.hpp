@@ -5,7 +5,7 @@
 
 namespace rocforge::cli {
 
-// While this lives, SIGINT, SIGTERM and SIGHUP remove the file and then end the program as they would have. One at a time.
+// While this lives, SIGINT, SIGTERM, SIGHUP, SIGQUIT and SIGXFSZ remove the file and then end the program as they would have. One at a time.
 // Make it before the file: a file that is not there yet is no harm.
 class RemoveOnSignal {
 public:

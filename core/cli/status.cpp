@@ -1,5 +1,7 @@
 #include "status.hpp"
 
+#include <string_view>
+
 namespace rocforge::cli {
 
 Status status_of(rf_code code) noexcept {
@@ -16,10 +18,16 @@ Status status_of(rf_code code) noexcept {
     }
 }
 
+std::string in_words_of_flags(std::string text) {
+    constexpr std::string_view kLibrary = "the caller's choice", kHere = "--backend";
+    for (std::size_t at = 0; (at = text.find(kLibrary, at)) != std::string::npos; at += kHere.size()) text.replace(at, kLibrary.size(), kHere);
+    return text;
+}
+
 void check(rf_code code, const LibraryError& error) {
     if (code == RF_OK) return;
     const std::string message = error.message[0] ? error.message : std::string("the library failed with ") + rocforge_code_name(code);
-    throw Quit(status_of(code), message);
+    throw Quit(status_of(code), in_words_of_flags(message));
 }
 
 }  // namespace rocforge::cli

@@ -44,6 +44,9 @@ struct LibraryError : rf_error {
 
 Status status_of(rf_code code) noexcept;
 
+// The library's text in this program's words: what it calls its caller's choice is the flag --backend here.
+std::string in_words_of_flags(std::string text);
+
 // Throws Quit with the library's message unless `code` is RF_OK.
 void check(rf_code code, const LibraryError& error);
 

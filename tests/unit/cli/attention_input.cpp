@@ -129,6 +129,26 @@ TEST_CASE("--dtype casts q, k and v, and out has its type; F64 alone becomes F32
         Tensors().add<double>("q", "F64", "1,1,1,1", {1.5}).add<double>("k", "F64", "1,1,1,1", {1.5}).add<double>("v", "F64", "1,1,1,1", {1.5});
     CHECK(same(read(wide).problem.out.dtype, kF32));
     CHECK(values<float>(read(wide).args.q, 1) == std::vector<float>{1.5f});
+    CHECK(read(wide).narrowed == std::vector<std::string>{"q", "k", "v"});
+    CHECK(read(dense()).narrowed.empty());
+}
+
+TEST_CASE("a tensor named almost like one that is read is warned of, unless that one is there too") {
+    const std::vector<float> one{0.0f};
+    const Tensors odd = dense().add("Mask", "F32", "1", one).add("kv_len", "F32", "1", one).add("Q", "F32", "1", one).add("note", "F32", "1", one);
+    CHECK(read(odd).unused == std::vector<std::string>{"Mask", "kv_len", "Q", "note"});
+    CHECK(read(odd).mistyped ==
+          std::vector<std::string>{"\"Mask\" is not read; did you mean 'mask'?", "\"kv_len\" is not read; did you mean 'kv_lens'?"});
+    CHECK(read(dense().add("mask", "F32", "1", one).add("Mask", "F32", "1", one)).mistyped.empty());
+}
+
+TEST_CASE("a rank that is wrong names the axes that are wanted, in the layout that they are read in") {
+    const Tensors flat =
+        Tensors().add("q", "F32", "2,3,4", counted(24)).add("k", "F32", "1,1,5,4", counted(20)).add("v", "F32", "1,1,5,4", counted(20));
+    CHECK(refusal(flat).find("rank 4: [batch, heads, tokens, dim]") != std::string::npos);
+    const Tensors ragged = dense().add<std::int32_t>("cu_seqlens_q", "I32", "1,2", {0, 3});
+    CHECK(refusal(ragged).find("rank 1: [batch + 1]") != std::string::npos);
+    CHECK_THROWS_WITH(read(flat, {}, Layout::kBshd), doctest::Contains("rank 4: [batch, tokens, heads, dim]"));
 }
 
 TEST_CASE("a sequence of no tokens and keys of length 0 are sound input") {

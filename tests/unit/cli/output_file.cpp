@@ -72,6 +72,9 @@ TEST_CASE("a target that cannot be written is refused before anything is written
     CHECK(refusal((folder / "").string() + "/") == Status::kFile);
     CHECK(refusal("/dev/null") == Status::kFile);
     CHECK(refusal("") == Status::kUsage);
+    CHECK(refusal("-") == Status::kUsage);
+    CHECK(refusal("/dev/stdout") == Status::kUsage);
+    CHECK(refusal("/dev/fd/1") == Status::kUsage);
     REQUIRE(::mkfifo((folder / "fifo").c_str(), 0600) == 0);
     CHECK(refusal(folder / "fifo") == Status::kFile);
 }

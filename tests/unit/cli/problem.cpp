@@ -83,3 +83,18 @@ TEST_CASE("--causal and --align that name two diagonals are refused") {
     rules.align = Diagonal::kBottomRight;
     CHECK_NOTHROW(problem_of(decode_extents(), rules));
 }
+
+TEST_CASE("work counts q.k over dim and weights.v over dim_v, and half of it when causal") {
+    Extents extents = decode_extents();
+    extents.dim_v = 32;
+    Rules causal;
+    causal.causal = Causal::kTopLeft;
+    CHECK(flops_of(problem_of(extents, {})) == 2.0 * 3 * 8 * 1 * 100 * (64 + 32));
+    CHECK(flops_of(problem_of(extents, causal)) == 3.0 * 8 * 1 * 100 * (64 + 32));
+}
+
+TEST_CASE("what the library calls its caller's choice is the flag --backend here") {
+    CHECK(in_words_of_flags("'gpu' (asked for by the caller's choice) refuses") == "'gpu' (asked for by --backend) refuses");
+    CHECK(in_words_of_flags("the caller's choice, the caller's choice") == "--backend, --backend");
+    CHECK(in_words_of_flags("select.order") == "select.order");
+}
