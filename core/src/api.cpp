@@ -18,27 +18,27 @@ namespace {
 rf_code pass(rf_error* error, const Error& from) { return fail(error, from.code, from.message, from.native); }
 rf_code null_argument(rf_error* error, const char* name) { return fail(error, RF_INVALID, fmt::format("{} is NULL", name)); }
 
-// Copies as much of `full` as the caller's struct has room for; its struct_size stays.
-template <class Struct> void hand_out(Struct* to, Struct full) {
-    const std::uint32_t room = to->struct_size;
-    full.struct_size = room;
-    std::memcpy(to, &full, std::min<std::size_t>(room, sizeof(Struct)));
+// Copies as much of `full` as the caller's struct has room for; its struct_size stays. RF_INVALID where the caller has set none.
+template <class Struct> rf_code hand_out(Struct* to, Struct full) {
+    if (to->struct_size < 2 * sizeof(std::uint32_t)) return RF_INVALID;
+    sized_assign(to, full);
+    return RF_OK;
+}
+
+template <class Struct> rf_code hand_out(Struct* to, Struct full, rf_error* error, const char* name) {
+    return hand_out(to, full) == RF_OK
+               ? rf_code{RF_OK}
+               : fail(error, RF_INVALID, fmt::format("{}.struct_size is {}, wanted {}", name, to->struct_size, sizeof(Struct)));
 }
 
 rf_code hand_out_place(const std::vector<Place>& places, std::uint32_t index, rocforge_place* out) {
     if (index >= places.size()) return RF_NOT_FOUND;
     const Place& place = places[index];
     const std::int32_t status = place.missing ? ROCFORGE_DISABLED : place.refused.empty() ? ROCFORGE_LOADED : ROCFORGE_REFUSED;
-    hand_out(out, {0, status, place.path.c_str(), place.origin.c_str(), place.missing ? "does not exist" : place.refused.c_str()});
-    return RF_OK;
+    return hand_out(out, {0, status, place.path.c_str(), place.origin.c_str(), place.missing ? "does not exist" : place.refused.c_str()});
 }
 
-rocforge_hooks hooks_of(const rocforge_hooks* from) {
-    rocforge_hooks hooks{};
-    if (from) std::memcpy(&hooks, from, std::min<std::size_t>(from->struct_size, sizeof hooks));
-    hooks.struct_size = sizeof hooks;
-    return hooks;
-}
+rocforge_hooks hooks_of(const rocforge_hooks* from) { return from ? sized_copy(from) : rocforge_hooks{}; }
 
 std::string wrong_hooks(const rocforge_hooks& hooks) {
     if (hooks.reserved || hooks.reserved2) return "hooks.reserved is not 0";
@@ -80,6 +80,8 @@ rf_code rocforge_open(const char* config, const rocforge_hooks* lent, rocforge_c
     return guarded(error, [&]() -> rf_code {
         if (!out) return null_argument(error, "context");
         *out = nullptr;
+        if (lent && !RF_HAS(lent, reserved2))
+            return fail(error, RF_INVALID, fmt::format("hooks.struct_size is {}, wanted {}", lent->struct_size, sizeof *lent));
         const rocforge_hooks hooks = hooks_of(lent);
         if (const std::string wrong = wrong_hooks(hooks); !wrong.empty()) return fail(error, RF_INVALID, wrong);
         Result<std::shared_ptr<Runtime>> runtime = Runtime::open(config, hooks);
@@ -125,13 +127,14 @@ rf_code rocforge_set_default(rocforge_context* context, const char* backend, rf_
 // ---- What is there
 
 rf_code rocforge_plugin(rocforge_context* context, uint32_t index, rocforge_plugin_info* out) {
-    if (!context || !out) return RF_INVALID;
-    const std::shared_lock lock(context->runtime->guard());
-    const auto& plugins = context->runtime->registry().plugins();
-    if (index >= plugins.size()) return RF_NOT_FOUND;
-    const Plugin& plugin = plugins[index];
-    hand_out(out, {0, plugin.status, plugin.path.c_str(), plugin.origin.c_str(), plugin.reason.c_str()});
-    return RF_OK;
+    return guarded(nullptr, [&]() -> rf_code {
+        if (!context || !out) return RF_INVALID;
+        const std::shared_lock lock(context->runtime->guard());
+        const auto& plugins = context->runtime->registry().plugins();
+        if (index >= plugins.size()) return RF_NOT_FOUND;
+        const Plugin& plugin = plugins[index];
+        return hand_out(out, {0, plugin.status, plugin.path.c_str(), plugin.origin.c_str(), plugin.reason.c_str()});
+    });
 }
 
 rf_code rocforge_backend(rocforge_context* context, uint32_t index, rocforge_backend_info* out) {
@@ -139,8 +142,7 @@ rf_code rocforge_backend(rocforge_context* context, uint32_t index, rocforge_bac
         if (!context || !out) return RF_INVALID;
         const std::shared_lock lock(context->runtime->guard());
         if (index >= context->runtime->registry().backends().size()) return RF_NOT_FOUND;
-        hand_out(out, describe(*context->runtime, index));
-        return RF_OK;
+        return hand_out(out, describe(*context->runtime, index));
     });
 }
 
@@ -152,8 +154,7 @@ rf_code rocforge_find_backend(rocforge_context* context, const char* name, int32
         const auto& backends = registry.backends();
         for (std::size_t i = 0; i < backends.size(); ++i) {
             if (std::strcmp(backends[i].name(), name) != 0 || (device_kind != 0 && device_kind != backends[i].kind())) continue;
-            if (out) hand_out(out, describe(*context->runtime, i));
-            return RF_OK;
+            return out ? hand_out(out, describe(*context->runtime, i), error, "info") : rf_code{RF_OK};
         }
         if (registry.find(name, 0))
             return fail(error, RF_NOT_FOUND, fmt::format("backend '{}' is not registered for {}", name, kind_name(device_kind)));
@@ -170,18 +171,16 @@ rf_code rocforge_device(rocforge_context* context, const char* backend, int32_t 
         const auto devices = found->devices();
         if (!devices) return pass(error, devices.error());
         if (index >= (*devices)->size()) return fail(error, RF_NOT_FOUND, fmt::format("{} has {} devices", backend, (*devices)->size()));
-        hand_out(out, (**devices)[index]);
-        return RF_OK;
+        return hand_out(out, (**devices)[index], error, "device");
     });
 }
 
 rf_code rocforge_find_device(rocforge_context* context, const char* name, const char* backend, rf_device* out, rf_error* error) {
     return guarded(error, [&]() -> rf_code {
         if (!context || !out) return null_argument(error, context ? "device" : "context");
-        const Result<rf_device> found = context->runtime->find_device(name, backend);
+        const Result<rf_device> found = context->runtime->find_device(name, backend && *backend ? backend : nullptr);
         if (!found) return pass(error, found.error());
-        hand_out(out, *found);
-        return RF_OK;
+        return hand_out(out, *found, error, "device");
     });
 }
 
@@ -189,8 +188,7 @@ rf_code rocforge_config(rocforge_context* context, uint32_t index, rocforge_sett
     if (!context || !out) return RF_INVALID;
     const auto& settings = context->runtime->settings();
     if (index >= settings.size()) return RF_NOT_FOUND;
-    hand_out(out, {0, 0, settings[index].key.c_str(), settings[index].value.c_str(), settings[index].origin.c_str()});
-    return RF_OK;
+    return hand_out(out, {0, 0, settings[index].key.c_str(), settings[index].value.c_str(), settings[index].origin.c_str()});
 }
 
 rf_code rocforge_config_file(rocforge_context* context, uint32_t index, rocforge_place* out) {
@@ -246,7 +244,7 @@ rf_code rocforge_select(rocforge_context* context, const rf_device* device, cons
             return null_argument(error, !context ? "context" : !device ? "device" : !problem ? "problem" : "choice");
         *out = nullptr;
         auto choice = std::make_unique<rocforge_choice>();
-        const Result<rf_code> code = context->runtime->select(*device, *problem, backend, *choice);
+        const Result<rf_code> code = context->runtime->select(sized_copy(device), *problem, backend, *choice);
         if (!code) return pass(error, code.error());
         *out = choice.release();
         return *code == RF_OK ? rf_code{RF_OK} : fail(error, *code, (*out)->refusal);
@@ -265,17 +263,15 @@ rf_code rocforge_choice_candidate(const rocforge_choice* choice, uint32_t index,
     if (!choice || !out) return RF_INVALID;
     if (index >= choice->verdicts.size()) return RF_NOT_FOUND;
     const Verdict& verdict = choice->verdicts[index];
-    hand_out(out, {0, verdict.backend->kind(), verdict.backend->name(), verdict.supported, static_cast<uint32_t>(verdict.reasons.size()),
-                   verdict.dropped_in, verdict.partial});
-    return RF_OK;
+    return hand_out(out, {0, verdict.backend->kind(), verdict.backend->name(), verdict.supported, static_cast<uint32_t>(verdict.reasons.size()),
+                          verdict.dropped_in, verdict.partial});
 }
 
 rf_code rocforge_choice_reason(const rocforge_choice* choice, uint32_t candidate, uint32_t index, rf_reason* out) {
     if (!choice || !out) return RF_INVALID;
     if (candidate >= choice->verdicts.size() || index >= choice->verdicts[candidate].reasons.size()) return RF_NOT_FOUND;
     const Reason& reason = choice->verdicts[candidate].reasons[index];
-    hand_out(out, {0, reason.code, reason.field.c_str(), reason.have.c_str(), reason.need.c_str(), reason.hint.c_str()});
-    return RF_OK;
+    return hand_out(out, {0, reason.code, reason.field.c_str(), reason.have.c_str(), reason.need.c_str(), reason.hint.c_str()});
 }
 
 const char* rocforge_reason_name(int32_t code) {
@@ -296,10 +292,9 @@ rf_code rocforge_kv_layout(rocforge_context* context, const rf_device* device, c
     return guarded(error, [&]() -> rf_code {
         if (!context || !device || !problem || !out)
             return null_argument(error, !context ? "context" : !device ? "device" : !problem ? "problem" : "layout");
-        const Result<rf_kv_layout> layout = context->runtime->kv_layout(*device, *problem, index);
+        const Result<rf_kv_layout> layout = context->runtime->kv_layout(sized_copy(device), *problem, index);
         if (!layout) return pass(error, layout.error());
-        hand_out(out, *layout);
-        return RF_OK;
+        return hand_out(out, *layout, error, "layout");
     });
 }
 
@@ -310,7 +305,7 @@ rf_code rocforge_plan(rocforge_context* context, const rf_device* device, const 
         if (!context || !device || !problem || !out)
             return null_argument(error, !context ? "context" : !device ? "device" : !problem ? "problem" : "plan");
         *out = nullptr;
-        Result<PlanPointer> plan = context->runtime->plan(*device, *problem);
+        Result<PlanPointer> plan = context->runtime->plan(sized_copy(device), *problem);
         if (!plan) return pass(error, plan.error());
         *out = plan->release();
         return RF_OK;
@@ -352,7 +347,7 @@ rf_code rocforge_attention(rocforge_context* context, const rf_device* device, c
     return guarded(error, [&]() -> rf_code {
         if (!context || !device || !problem || !args)
             return null_argument(error, !context ? "context" : !device ? "device" : !problem ? "problem" : "args");
-        const Result<bool> done = context->runtime->attention(*device, *problem, *args);
+        const Result<bool> done = context->runtime->attention(sized_copy(device), *problem, *args);
         return done ? rf_code{RF_OK} : pass(error, done.error());
     });
 }

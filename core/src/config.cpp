@@ -55,12 +55,14 @@ std::string type_name(const toml::node& node) {
 
 [[noreturn]] void unknown_key(const toml::key& key, const std::string& prefix, const Strings& known) {
     throw Mistake{key.source().begin,
-                  fmt::format("unknown key '{}{}'{}; known here: {}", prefix, key.str(), did_you_mean(key.str(), known), fmt::join(known, ", "))};
+                  fmt::format("unknown key '{}{}'{} Known here: {}", prefix, key.str(), did_you_mean(key.str(), known), fmt::join(known, ", "))};
 }
 
 std::string string_of(const toml::node& node, const std::string& key) {
-    if (const auto* s = node.as_string()) return s->get();
-    wrong_type(node, key, "a string");
+    const auto* text = node.as_string();
+    if (!text) wrong_type(node, key, "a string");
+    if (text->get().find('\0') != std::string::npos) throw Mistake{node.source().begin, key + " holds a NUL character"};
+    return text->get();
 }
 
 Strings strings_of(const toml::node& node, const std::string& key) {
@@ -203,7 +205,12 @@ private:
 
     static Condition word_condition(const std::string& field, const toml::node& node) {
         const std::string key = "select.rule.when." + field;
-        return {field, node.is_array() ? strings_of(node, key) : Strings{string_of(node, key)}, {}, {}, {}};
+        Strings words = node.is_array() ? strings_of(node, key) : Strings{string_of(node, key)};
+        for (const std::string& word : words)
+            if (field == "device" && !kind_by_name(word))
+                throw Mistake{node.source().begin, fmt::format("{} is '{}', wanted cpu, cuda or rocm", key, word)};
+        if (words.empty()) throw Mistake{node.source().begin, key + " is empty: no problem would match"};
+        return {field, std::move(words), {}, {}, {}};
     }
 
     static Condition flag_condition(const std::string& field, const toml::node& node) {
@@ -229,6 +236,8 @@ private:
         } else {
             condition.numbers.push_back(integer(node, key));
         }
+        if (condition.numbers.empty() && !condition.min && !condition.max)
+            throw Mistake{node.source().begin, key + " is empty: wanted an integer, a list of integers or {min = ..., max = ...}"};
         return condition;
     }
 
@@ -264,8 +273,7 @@ Result<bool> merge_file(Config& config, const fs::path& file) {
     std::error_code error;
     const fs::file_status status = fs::status(file, error);  // judged before it is opened: a FIFO would wait for a writer
     if (!fs::exists(status))
-        return Error{RF_NOT_FOUND,
-                     fmt::format("config file {}: {}", file.string(), std::make_error_code(std::errc::no_such_file_or_directory).message()), ENOENT};
+        return Error{RF_NOT_FOUND, fmt::format("config file {}: {}", file.string(), error ? error.message() : std::strerror(ENOENT)), ENOENT};
     if (!fs::is_regular_file(status)) return Error{RF_NOT_FOUND, fmt::format("config file {}: is no regular file", file.string())};
     if (const std::string reason = distrust(file); !reason.empty())
         return Error{RF_INVALID, fmt::format("config file {}: {}", file.string(), reason)};
@@ -274,11 +282,19 @@ Result<bool> merge_file(Config& config, const fs::path& file) {
     return merge_config(config, *text, fs::absolute(file).lexically_normal().string());
 }
 
+std::string quoted(const std::string& text);
+
+}  // namespace
+
+std::string toml_quoted(const std::string& text) { return quoted(text); }
+
+namespace {
+
 std::string quoted(const std::string& text) {
     std::string out = "\"";
     for (const char c : text) {
         if (c == '"' || c == '\\') out += '\\';
-        if (static_cast<unsigned char>(c) < 0x20)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
             out += fmt::format("\\u{:04x}", static_cast<unsigned char>(c));
         else
             out += c;
@@ -347,10 +363,29 @@ std::vector<Config::Setting> Config::settings() const {
     return out;
 }
 
+namespace {
+
+// The parser recurses once a dotted key's part; a real key has at most five.
+std::optional<std::size_t> line_nested_too_deep(std::string_view text) {
+    constexpr std::size_t kMostDots = 200;
+    std::size_t line = 1, dots = 0;
+    for (const char c : text) {
+        if (c == '\n')
+            ++line, dots = 0;
+        else if (c == '.' && ++dots > kMostDots)
+            return line;
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
 Result<bool> merge_config(Config& config, std::string_view text, const std::string& name) {
     const auto error = [&](const toml::source_position& at, std::string_view what) {
         return Error{RF_INVALID, fmt::format("{}:{}:{}: {}", name, at.line, at.column, what)};
     };
+    if (const auto line = line_nested_too_deep(text))
+        return Error{RF_INVALID, fmt::format("{}:{}:1: more than 200 dots on one line: no key is nested so deep", name, *line)};
     try {
         Config merged = config;  // a file that is wrong at its end leaves nothing of its beginning
         Merger(merged, name).root(toml::parse(text, name));
@@ -366,8 +401,9 @@ Result<Config> read_config(const ConfigFiles& files) {
     Config config;
     std::vector<fs::path> in_order{files.shipped};
     for (const fs::path& file : files.optional) {
-        std::error_code ignored;
-        if (fs::exists(file, ignored)) in_order.push_back(file);
+        std::error_code error;
+        if (fs::status(file, error).type() != fs::file_type::not_found)
+            in_order.push_back(file);  // one that cannot be looked at is an error, not absent
     }
     if (files.required) in_order.push_back(*files.required);
     for (const fs::path& file : in_order)

@@ -64,6 +64,9 @@ Result<Config> read_config(const ConfigFiles& files);
 // One text onto `config`; `name` stands in messages and origins. Relative paths are taken from the folder of `name`.
 Result<bool> merge_config(Config& config, std::string_view text, const std::string& name);
 
+// A text as TOML writes it, quotes and escapes included.
+std::string toml_quoted(const std::string& text);
+
 // "cpu", "cuda", "rocm" for a device kind, "kind 7" for others; and back (0: unknown).
 std::string kind_name(std::int32_t kind);
 std::int32_t kind_by_name(std::string_view name);

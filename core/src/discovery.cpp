@@ -17,6 +17,15 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// This library's file, found when it is loaded: the loader's name for it may be relative, and the working directory may change.
+const fs::path kLibrary = [] {
+    Dl_info info{};
+    std::error_code error;
+    if (!dladdr(reinterpret_cast<const void*>(&rocforge_version), &info) || !info.dli_fname) return fs::path("/usr/lib/librocforge.so");
+    const fs::path real = fs::canonical(info.dli_fname, error);
+    return error ? fs::path(info.dli_fname) : real;
+}();
+
 constexpr const char* kSystemFile = "/etc/rocforge/rocforge.toml";
 
 std::optional<std::string> variable(const char* name) {
@@ -67,8 +76,10 @@ Place judge(const Entry& entry) {
         folder.refused = "an empty entry means the working directory, which is never searched";
     else if (!entry.path.starts_with('/'))
         folder.refused = "a relative entry depends on the working directory; use an absolute path";
-    else if (!fs::exists(entry.path, error))
+    else if (fs::status(entry.path, error).type() == fs::file_type::not_found)
         folder.missing = true;
+    else if (error)
+        folder.refused = error.message();
     else if (!fs::is_directory(entry.path, error))
         folder.refused = "is no directory";
     else
@@ -76,12 +87,15 @@ Place judge(const Entry& entry) {
     return folder;
 }
 
-// The glob of plugins.disable that names this file, as text for people.
+}  // namespace
+
 std::string disabled_by(const Config& config, const std::string& file_name) {
     for (const std::string& pattern : config.disable.value)
         if (glob_match(pattern, file_name)) return fmt::format("plugins.disable = \"{}\", {}", pattern, config.disable.origin);
     return "";
 }
+
+namespace {
 
 void list_plugins(Place& folder, const Config& config, std::vector<Found>& out) {
     std::error_code error;
@@ -114,14 +128,7 @@ Environment Environment::read() {
 }
 
 Installation Installation::find() {
-    Dl_info info{};
-    fs::path library = "/usr/lib/librocforge.so";
-    if (dladdr(reinterpret_cast<const void*>(&rocforge_version), &info) && info.dli_fname) {
-        std::error_code error;
-        const fs::path real = fs::canonical(info.dli_fname, error);
-        if (!error) library = real;
-    }
-    const fs::path folder = library.parent_path();
+    const fs::path folder = kLibrary.parent_path();
     return {folder / "rocforge/plugins", (folder / ROCFORGE_DATA_FROM_LIB / "rocforge/defaults.toml").lexically_normal()};
 }
 

@@ -45,6 +45,8 @@ struct Installation {
 ConfigFiles config_files(const Environment&, const Installation&, const char* named);
 // Those files as people ask about them.
 std::vector<Place> describe(const ConfigFiles&, const Config& read);
+// The glob of plugins.disable that names this file, as text for people, or "".
+std::string disabled_by(const Config&, const std::string& file_name);
 Discovered discover(const Config&, const Environment&, const Installation&);
 
 }  // namespace rocforge

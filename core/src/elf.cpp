@@ -139,6 +139,12 @@ Dynamic read_dynamic(const Image& image, const std::vector<Elf64_Phdr>& segments
                 case DT_NEEDED:
                     out.needed.push_back(value);
                     break;
+                case DT_FILTER:
+                case DT_AUXILIARY:
+                case DT_AUDIT:
+                case DT_DEPAUDIT:
+                    throw Refused{
+                        fmt::format("loads another library through dynamic tag {:#x}, which is looked up outside the library path", entry.d_tag)};
                 case DT_RPATH:
                 case DT_RUNPATH:
                     out.search.push_back(value);
@@ -207,7 +213,8 @@ private:
 void check_search_path(const std::string& path) {
     for (const std::string& entry : split(path, ':')) {
         if (entry.empty()) throw Refused{fmt::format("has an empty entry in its RUNPATH '{}', which means the working directory", path)};
-        if (!entry.starts_with('/') && !entry.starts_with("$ORIGIN") && !entry.starts_with("${ORIGIN}"))
+        const bool from_origin = entry == "$ORIGIN" || entry == "${ORIGIN}" || entry.starts_with("$ORIGIN/") || entry.starts_with("${ORIGIN}/");
+        if (!entry.starts_with('/') && !from_origin)
             throw Refused{fmt::format("has RUNPATH entry '{}', which depends on the working directory; use an absolute or $ORIGIN-based one", entry)};
     }
 }

@@ -14,6 +14,7 @@
 #include <cstring>
 #include <exception>
 #include <mutex>
+#include <system_error>
 
 namespace rocforge {
 namespace {
@@ -31,8 +32,8 @@ void keep_loaded(shared_library library) {
     if (std::none_of(kept->begin(), kept->end(), same)) kept->push_back(std::move(library));
 }
 
-std::string wrong_hash(const Config& config, const fs::path& file) {
-    const std::string name = file.filename().string();
+// `name` is the file's as it was found, which is what the configuration speaks of, wherever a link leads.
+std::string wrong_hash(const Config& config, const std::string& name, const fs::path& file) {
     const auto listed = config.sha256.find(name);
     if (listed == config.sha256.end())
         return config.strict_sha256.value
@@ -44,15 +45,13 @@ std::string wrong_hash(const Config& config, const fs::path& file) {
     return fmt::format("has SHA-256 {}, wanted {} ({})", *have, listed->second.value, listed->second.origin);
 }
 
-// Everything that can be known of the file without running it.
-std::string refuse_file(const Config& config, const fs::path& file) {
+// Everything that can be known of the file without running it. `real` has no link in it, so that what is judged is what is loaded.
+std::string refuse_file(const Config& config, const std::string& name, const fs::path& real) {
     std::error_code error;
-    const fs::path real = fs::canonical(file, error);
-    if (error) return fmt::format("cannot be read: {}", error.message());
     if (fs::is_directory(real, error)) return "is a directory";
     if (const std::string reason = distrust(real); !reason.empty()) return "is not trusted: " + reason;
     if (const Result<ElfFacts> facts = check_elf_file(real, RF_PLUGIN_ENTRY); !facts) return facts.error().message;
-    return wrong_hash(config, real);
+    return wrong_hash(config, name, real);
 }
 
 struct Loaded {
@@ -63,9 +62,14 @@ struct Loaded {
 Result<Loaded> open_library(const fs::path& file) {
     try {
         // The throwing form alone keeps the loader's message.
-        Loaded out{shared_library(fs::canonical(file), boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local), nullptr};
+        Loaded out{shared_library(file, boost::dll::load_mode::rtld_now | boost::dll::load_mode::rtld_local), nullptr};
         out.entry = &out.library.get<std::remove_pointer_t<rf_plugin_entry>>(RF_PLUGIN_ENTRY);
         return out;
+    } catch (const std::system_error& e) {
+        // Boost appends an errno of its own making behind the loader's message.
+        std::string text = e.what();
+        if (const std::string tail = ": " + e.code().message(); text.ends_with(tail)) text.resize(text.size() - tail.size());
+        return Error{RF_INCOMPATIBLE, fmt::format("cannot be loaded: {}", text)};
     } catch (const std::exception& e) { return Error{RF_INCOMPATIBLE, fmt::format("cannot be loaded: {}", e.what())}; }
 }
 
@@ -82,7 +86,7 @@ Result<std::vector<const rf_backend_api*>> call_entry(rf_plugin_entry entry, rf_
         thrown = fmt::format("{} threw an exception", RF_PLUGIN_ENTRY);
     }
     host.registering = nullptr;
-    const std::string message(error.message, strnlen(error.message, sizeof error.message));
+    const std::string message = printable({error.message, strnlen(error.message, sizeof error.message)});
     if (!thrown.empty()) return Error{RF_INCOMPATIBLE, thrown};
     if (!host.refused.empty()) return Error{RF_INCOMPATIBLE, host.refused};
     if (code != RF_OK)
@@ -115,6 +119,7 @@ std::string add_all(Registry& registry, const Config& config, const std::vector<
         if (std::string reason = registry.refuse(tables[i]); !reason.empty()) return reason;
         if (std::string reason = twice_in_one(tables, i); !reason.empty()) return reason;
     }
+    if (std::string reason = registry.wrong_option(tables); !reason.empty()) return reason;
     const std::string file_name = fs::path(registry.plugin(plugin).path).filename().string();
     std::string dropped;
     bool kept = false;
@@ -135,8 +140,11 @@ bool unloadable(const std::vector<const rf_backend_api*>& tables) {
 }
 
 std::string load(Registry& registry, const Config& config, const Found& found, std::uint32_t plugin) {
-    if (std::string reason = refuse_file(config, found.path); !reason.empty()) return reason;
-    Result<Loaded> loaded = open_library(found.path);
+    std::error_code error;
+    const fs::path real = fs::canonical(found.path, error);
+    if (error) return fmt::format("cannot be read: {}", error.message());
+    if (std::string reason = refuse_file(config, found.path.filename().string(), real); !reason.empty()) return reason;
+    Result<Loaded> loaded = open_library(real);
     if (!loaded) return loaded.error().message;
     rf_host& host = registry.new_host();
     const auto tables = call_entry(loaded->entry, host);
@@ -161,6 +169,7 @@ std::uint32_t load_plugin(Registry& registry, const Config& config, const Found&
 
 Result<bool> register_backend(Registry& registry, const rf_backend_api* api) {
     if (const std::string reason = registry.refuse(api); !reason.empty()) return Error{RF_INVALID, reason};
+    if (const std::string reason = registry.wrong_option({api}); !reason.empty()) return Error{RF_INVALID, reason};
     registry.add_backend(*api, registry.new_host(), registry.add_plugin({ROCFORGE_LOADED, "", "registered by the host", ""}));
     return true;
 }

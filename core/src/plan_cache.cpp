@@ -1,5 +1,7 @@
 #include "plan_cache.hpp"
 
+#include <rocforge/plugin.hpp>
+
 #include <array>
 #include <cstring>
 #include <type_traits>
@@ -22,12 +24,14 @@ std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
 
 }  // namespace
 
-PlanKey::PlanKey(const rf_device& device, const rf_problem& from_caller) : device_kind(device.kind), ordinal(device.ordinal), problem(from_caller) {
-    problem.struct_size = sizeof(rf_problem);
+PlanKey::PlanKey(const rf_device& device, const rf_problem& from_caller)
+    : device_kind(device.kind), ordinal(device.ordinal), problem(sized_copy(&from_caller)) {
+    for (const char* c = device.arch; c && *c; ++c) arch_hash = (arch_hash ^ static_cast<unsigned char>(*c)) * 0x100000001b3;  // FNV's prime
 }
 
 bool PlanKey::operator==(const PlanKey& other) const noexcept {
-    return device_kind == other.device_kind && ordinal == other.ordinal && std::memcmp(&problem, &other.problem, sizeof problem) == 0;
+    return device_kind == other.device_kind && ordinal == other.ordinal && arch_hash == other.arch_hash &&
+           std::memcmp(&problem, &other.problem, sizeof problem) == 0;
 }
 
 std::uint64_t PlanKey::hash() const noexcept {
@@ -35,7 +39,7 @@ std::uint64_t PlanKey::hash() const noexcept {
     std::memcpy(words.data(), &problem, sizeof problem);
     // Odd constants of high entropy (fractions of the golden ratio and of sqrt 2).
     std::uint64_t a = 0x9e3779b97f4a7c15,
-                  b = 0x6a09e667f3bcc909 ^ (static_cast<std::uint64_t>(device_kind) << 32 | static_cast<std::uint32_t>(ordinal));
+                  b = arch_hash ^ 0x6a09e667f3bcc909 ^ (static_cast<std::uint64_t>(device_kind) << 32 | static_cast<std::uint32_t>(ordinal));
     std::size_t i = 0;
     for (; i + 4 <= kWords; i += 4) {  // two chains, so that the multiplications overlap
         a = mix(words[i] ^ a, words[i + 1] ^ 0x9e3779b97f4a7c15);

@@ -14,6 +14,7 @@ namespace rocforge {
 // A problem as its caller wrote it and the device, compared as bytes: completing it first would cost more than the look-up.
 struct PlanKey {
     std::int32_t device_kind = 0, ordinal = 0;
+    std::uint64_t arch_hash = 0;  // rules may ask for it
     rf_problem problem{};
 
     PlanKey(const rf_device& device, const rf_problem& from_caller);

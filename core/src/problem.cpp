@@ -1,5 +1,7 @@
 #include "problem.hpp"
 
+#include <rocforge/plugin.hpp>
+
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
@@ -229,13 +231,11 @@ private:
 }  // namespace
 
 Result<rf_problem> complete_problem(const rf_problem& from_caller) {
-    if (from_caller.struct_size < sizeof(rf_problem))
+    if (!RF_HAS(&from_caller, workspace_limit_bytes))
         return Error{RF_INVALID, fmt::format("problem: struct_size is {}, wanted {}; rocforge_problem_init sets it", from_caller.struct_size,
                                              sizeof(rf_problem))};
-    rf_problem known = from_caller;
-    known.struct_size = sizeof(rf_problem);
     try {
-        return Completer(known).complete();
+        return Completer(sized_copy(&from_caller)).complete();
     } catch (const Wrong& wrong) { return Error{RF_INVALID, "problem: " + wrong.what}; }
 }
 

@@ -1,5 +1,6 @@
 #include "registry.hpp"
 
+#include "problem.hpp"
 #include "text.hpp"
 
 #include <rocforge/plugin.hpp>
@@ -14,6 +15,7 @@
 namespace rocforge {
 namespace {
 
+constexpr std::uint32_t kKnownFlags = RF_B_UNLOADABLE | RF_B_APPROXIMATE;
 constexpr std::int32_t kMostDevices = 256;  // a backend that never says RF_NOT_FOUND ends here
 
 const char* sanitizer_name(std::uint32_t sanitizer) {
@@ -43,8 +45,7 @@ const char* missing_slot(const rf_backend_api& api) {
 // The rf_option that cannot be read, as text, or "".
 std::string broken_option(const rf_backend_api& api) {
     for (const rf_option* const* option = api.options; option && *option; ++option) {
-        if ((*option)->struct_size < sizeof(rf_option))
-            return fmt::format("an option of {} bytes, wanted {}", (*option)->struct_size, sizeof(rf_option));
+        if (!RF_HAS(*option, help)) return fmt::format("an option of {} bytes, wanted {}", (*option)->struct_size, sizeof(rf_option));
         if (!(*option)->key || !*(*option)->key) return "an option without a key";
         if (!(*option)->values || !(*option)->preset || !(*option)->help)
             return fmt::format("option '{}' without values, preset or help (\"\" says that there are none)", (*option)->key);
@@ -74,22 +75,12 @@ bool option_allows(std::string_view values, std::string_view value) {
     return number(values.substr(0, dots), least) && number(values.substr(dots + 2), most) && number(value, have) && have >= least && have <= most;
 }
 
-// The configured options of a backend against what it declares: "" or "rocforge.toml:7:3: backend.cpu.threads is 0, wanted 1..1024".
-std::string option_mistake(const Config& config, const rf_backend_api& api) {
-    const auto of_backend = config.options.find(api.name);
-    if (of_backend == config.options.end()) return "";
-    std::vector<std::string> known;
-    for (const rf_option* const* option = api.options; option && *option; ++option) known.emplace_back((*option)->key);
-    for (const auto& [key, value] : of_backend->second) {
-        const rf_option* option = find_option(api, key);
-        if (!option) {
-            return fmt::format("{}: backend {} has no option '{}'{}; it has: {}", value.origin, api.name, key, did_you_mean(key, known),
-                               known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
-        }
-        if (!option_allows(option->values, value.value))
-            return fmt::format("{}: backend.{}.{} is '{}', wanted {}", value.origin, api.name, key, value.value, option->values);
-    }
-    return "";
+// The option of that key in whichever of the tables named `backend` declares it: [backend.NAME] is one section for all kinds of that name.
+template <class Tables> const rf_option* find_option(const Tables& tables, std::string_view backend, std::string_view key) {
+    for (const rf_backend_api* api : tables)
+        if (api->name == backend)
+            if (const rf_option* option = find_option(*api, key)) return option;
+    return nullptr;
 }
 
 // A device as a backend filled it in, made safe to read.
@@ -128,17 +119,12 @@ void host_log(const rf_host* self, std::int32_t level, const char* backend, cons
 }
 
 const char* host_option(const rf_host* self, const char* backend, const char* key) {
-    if (!backend || !key) return nullptr;
-    for (const rf_backend_api* api : self->declared) {
-        if (std::strcmp(api->name, backend) != 0) continue;
-        const rf_option* option = find_option(*api, key);
-        if (!option) return nullptr;
-        const auto of_backend = self->config->options.find(backend);
-        if (of_backend == self->config->options.end()) return option->preset;
-        const auto value = of_backend->second.find(key);
-        return value == of_backend->second.end() ? option->preset : value->second.value.c_str();
-    }
-    return nullptr;
+    const rf_option* option = backend && key ? find_option(self->declared, backend, key) : nullptr;
+    if (!option) return nullptr;
+    const auto of_backend = self->config->options.find(backend);
+    if (of_backend == self->config->options.end()) return option->preset;
+    const auto value = of_backend->second.find(key);
+    return value == of_backend->second.end() ? option->preset : value->second.value.c_str();
 }
 
 void host_parallel_for(const rf_host* self, std::int64_t n, std::uint32_t max_workers, void (*body)(void*, std::int64_t, std::int64_t, std::uint32_t),
@@ -157,7 +143,7 @@ rf_error new_error() {
 }
 
 std::string told_by(const Backend& backend, const rf_error& error, const char* doing) {
-    const std::string message(error.message, strnlen(error.message, sizeof error.message));
+    const std::string message = printable({error.message, strnlen(error.message, sizeof error.message)});
     if (message.empty()) return fmt::format("{}: {} failed and gave no reason", backend.name(), doing);
     return message.starts_with(backend.name()) ? message : fmt::format("{}: {}", backend.name(), message);
 }
@@ -228,7 +214,7 @@ Result<rf_device> Backend::describe(const char* arch) {
     const Result<rf_backend*> self = instance();
     if (!self) return self.error();
     rf_device device = empty_device();
-    if (!arch || api_.describe(*self, arch, &device) != RF_OK)
+    if (!arch || api_.describe(*self, arch, &device) != RF_OK || !device.arch || !*device.arch)
         return Error{RF_NOT_FOUND, fmt::format("{}: does not know the arch '{}'", name(), arch ? arch : "")};
     device.ordinal = -1;
     return cleaned(device, api_.device_kind);
@@ -259,13 +245,19 @@ rf_host& Registry::new_host() {
     return host;
 }
 
-std::string Registry::refuse(const rf_backend_api* api) {
+std::string Registry::refuse(const rf_backend_api* api) const {
     // The fields up to the last slot of 1.0 that is required; what stands behind it is asked with RF_HAS.
     if (!api || !RF_HAS(api, plan_free))
         return fmt::format("registers a table of {} bytes, wanted {} or more", api ? api->struct_size : 0, offsetof(rf_backend_api, extension));
     if (!valid_name(api->name)) return fmt::format("registers the name '{}', wanted [a-z][a-z0-9_]* of at most 64", api->name ? api->name : "");
     if (const char* slot = missing_slot(*api)) return fmt::format("backend {} lacks the slot {}", api->name, slot);
     if (!api->version || !api->vendor) return fmt::format("backend {} states no version or no vendor", api->name);
+    if (api->device_kind <= 0) return fmt::format("backend {}: device_kind is {}, wanted one of DLPack's", api->name, api->device_kind);
+    if (api->abi_minor <= RF_ABI_MINOR && (api->features & ~RF_F_ALL))
+        return fmt::format("backend {} declares {}, which ABI {}.{} that it states does not have", api->name,
+                           feature_names(api->features & ~RF_F_ALL)[0], RF_ABI_MAJOR, api->abi_minor);
+    if (api->abi_minor <= RF_ABI_MINOR && (api->flags & ~kKnownFlags))
+        return fmt::format("backend {}: flags are {:#x}, known are {:#x}", api->name, api->flags, kKnownFlags);
     if (api->reserved != 0) return fmt::format("backend {}: reserved is {}, wanted 0", api->name, api->reserved);
     if (api->sanitizer != RF_SANITIZER_NONE && api->sanitizer != built_with_sanitizer())
         return fmt::format("backend {} was built with {}, the core with {}", api->name, sanitizer_name(api->sanitizer),
@@ -277,9 +269,27 @@ std::string Registry::refuse(const rf_backend_api* api) {
         return fmt::format("backend {} for {} is already registered by {}, which comes first", api->name, kind_name(api->device_kind),
                            path.empty() ? "the host" : path);
     }
-    std::string wrong = option_mistake(config_, *api);
-    if (!wrong.empty() && wrong_option_.empty()) wrong_option_ = wrong;
-    return wrong;
+    return "";
+}
+
+std::string Registry::wrong_option(const std::vector<const rf_backend_api*>& tables) {
+    for (const auto& [backend, keys] : config_.options) {
+        std::vector<std::string> known;
+        for (const rf_backend_api* api : tables)
+            for (const rf_option* const* option = api->options; backend == api->name && option && *option; ++option)
+                known.emplace_back((*option)->key);
+        const bool registered = std::any_of(tables.begin(), tables.end(), [&](const rf_backend_api* api) { return backend == api->name; });
+        for (const auto& [key, value] : keys) {
+            const rf_option* option = find_option(tables, backend, key);
+            if (!registered || (option && option_allows(option->values, value.value))) continue;
+            std::string wrong = option ? fmt::format("{}: backend.{}.{} is '{}', wanted {}", value.origin, backend, key, value.value, option->values)
+                                       : fmt::format("{}: backend {} has no option '{}'{} It has: {}", value.origin, backend, key,
+                                                     did_you_mean(key, known), known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+            if (wrong_option_.empty()) wrong_option_ = wrong;
+            return wrong;
+        }
+    }
+    return "";
 }
 
 void Registry::add_backend(const rf_backend_api& api, rf_host& host, std::uint32_t plugin) {
@@ -307,7 +317,7 @@ Error Registry::missing(std::string_view name) const {
         return {RF_UNAVAILABLE, fmt::format("backend '{}' is not there: {} {}", name, plugin.path, plugin.reason)};
     }
     const std::vector<std::string> all = names();
-    return {RF_NOT_FOUND, fmt::format("no backend is called '{}'{}; there are: {}", name, did_you_mean(name, all),
+    return {RF_NOT_FOUND, fmt::format("no backend is called '{}'{} There are: {}", name, did_you_mean(name, all),
                                       all.empty() ? "none" : fmt::format("{}", fmt::join(all, ", ")))};
 }
 

@@ -91,8 +91,10 @@ public:
     // A host table for one plugin; lives as long as the registry.
     rf_host& new_host();
     // Checks a table against the contract and the names taken; "" when it may be added.
-    std::string refuse(const rf_backend_api* api);
-    // The first refusal that is the configuration's fault, not the plugin's: "rocforge.toml:7:3: ..." or "".
+    std::string refuse(const rf_backend_api* api) const;
+    // The configured options of these tables against what they declare: "" or "rocforge.toml:7:3: backend.cpu.threads is 0, wanted 1..1024".
+    std::string wrong_option(const std::vector<const rf_backend_api*>& tables);
+    // The first such mistake: the configuration's fault, not the plugin's.
     const std::string& wrong_option() const { return wrong_option_; }
     void add_backend(const rf_backend_api& api, rf_host& host, std::uint32_t plugin);
     // Keeps a library until its backends are shut down.

@@ -23,6 +23,12 @@ std::string reasons_text(const Verdict& verdict) {
     return fmt::format("{}: {}", verdict.backend->name(), fmt::join(parts, "; "));
 }
 
+// An error of a backend that nobody has to use, with what takes it out of the way.
+Error with_way_out(Error error, const Backend& backend) {
+    error.message += fmt::format(" (to go on without it: select.fallback = \"allow\", or plugins.disable = [\"{}\"])", backend.name());
+    return error;
+}
+
 // One line on why there is no winner.
 std::string headline(const Decision& decision, Fallback fallback, const rf_device& device, const std::vector<Verdict>& verdicts) {
     if (decision.named) {
@@ -63,10 +69,10 @@ Facts facts_of(const rf_device& device, const rf_problem& p) {
 
 // Takes a backend's refusals; called back through the C ABI, so that nothing may be thrown.
 void take_reason(void* self, const rf_reason* reason) {
-    const auto text = [](const char* s) { return std::string(s ? s : ""); };
+    const auto text = [](const char* s) { return printable(s ? s : ""); };
     guarded(nullptr, [&] {
         auto& reasons = *static_cast<std::vector<Reason>*>(self);
-        if (reason && RF_HAS(reason, hint))
+        if (reason && RF_HAS(reason, hint) && (reason->field || reason->have || reason->need))
             reasons.push_back({reason->code, text(reason->field), text(reason->have), text(reason->need), text(reason->hint)});
         return rf_code{RF_OK};
     });
@@ -117,7 +123,7 @@ bool aligned(const void* pointer, std::uint64_t align) { return (reinterpret_cas
 
 // The first argument that the plan cannot take, as text; cold.
 std::string wrong_argument(const rocforge_plan_t& plan, const rf_args& args) {
-    if (args.struct_size < sizeof(rf_args)) return fmt::format("args.struct_size is {}, wanted {}", args.struct_size, sizeof(rf_args));
+    if (!RF_HAS(&args, stream)) return fmt::format("args.struct_size is {}, wanted {}", args.struct_size, sizeof(rf_args));
     if (args.reserved) return fmt::format("args.reserved is {}, wanted 0", args.reserved);
     for (std::uint32_t i = 0; i < plan.pointer_count; ++i) {
         const auto& [offset, align, name] = plan.pointers[i];
@@ -133,7 +139,7 @@ std::string wrong_argument(const rocforge_plan_t& plan, const rf_args& args) {
 }
 
 bool acceptable(const rocforge_plan_t& plan, const rf_args& args) noexcept {
-    if (args.struct_size < sizeof(rf_args) || args.reserved) return false;
+    if (!RF_HAS(&args, stream) || args.reserved) return false;
     for (std::uint32_t i = 0; i < plan.pointer_count; ++i) {
         const void* pointer = pointer_at(args, plan.pointers[i].offset);
         if (!pointer || !aligned(pointer, plan.pointers[i].align)) return false;
@@ -148,7 +154,7 @@ std::uint32_t coarse_align(const void* pointer) { return aligned(pointer, 256) ?
 
 // The problem as the one-call form keys it: with the pointers' own alignment.
 rf_problem with_alignment_of(const rf_problem& from_caller, const rf_args& args) {
-    rf_problem p = from_caller;
+    rf_problem p = sized_copy(&from_caller);
     for (auto [tensor, pointer] : {std::pair{&p.q, args.q},
                                    {&p.k, args.k},
                                    {&p.v, args.v},
@@ -198,17 +204,17 @@ Result<bool> Runtime::load_all(const Installation& installation) {
                                       {"ROCFORGE_PLUGIN_PATH", env_.plugin_path},
                                       {"ROCFORGE_ADD_PLUGIN_PATH", env_.add_plugin_path},
                                       {"ROCFORGE_LOG", env_.log}})
-        if (value) settings_.push_back({name, *value, "environment"});
+        if (value) settings_.push_back({name, toml_quoted(*value), "environment"});
     registry_changed();
-    warn_of_leftovers();
+    warn_of_leftovers(installation);
     return true;
 }
 
 // What was configured for somebody who is not there.
-void Runtime::warn_of_leftovers() {
+void Runtime::warn_of_leftovers(const Installation& installation) {
     const std::vector<std::string> names = registry_.names();
     const auto there = [&](const std::string& name) { return std::find(names.begin(), names.end(), name) != names.end(); };
-    if (config_.order.origin.rfind(Installation::find().defaults.string(), 0) != 0)  // the shipped order names backends that may not be installed
+    if (!config_.order.origin.starts_with(installation.defaults.string()))  // the shipped order names backends that may not be installed
         for (const std::string& name : config_.order.value)
             if (name != "*" && !there(name))
                 warnings_.push_back(fmt::format("select.order ({}): {}", config_.order.origin, registry_.missing(name).message));
@@ -217,6 +223,9 @@ void Runtime::warn_of_leftovers() {
             warnings_.push_back(fmt::format("[backend.{}] ({}): {}", name, keys.begin()->second.origin, registry_.missing(name).message));
     for (const Rule& rule : config_.rules.value)
         if (!there(rule.use)) warnings_.push_back(fmt::format("select.rule ({}): {}", rule.origin, registry_.missing(rule.use).message));
+    for (const auto& [kind, name] : config_.default_backend)
+        if (!there(name.value)) warnings_.push_back(fmt::format("select.default ({}): {}", name.origin, registry_.missing(name.value).message));
+    if (env_.backend && !there(*env_.backend)) warnings_.push_back("ROCFORGE_BACKEND: " + registry_.missing(*env_.backend).message);
     for (const std::string& warning : warnings_) log_.write(RF_LOG_INFO, warning);
 }
 
@@ -229,7 +238,7 @@ void Runtime::registry_changed() {
 Result<bool> Runtime::load(const char* file) {
     const std::filesystem::path path = std::filesystem::absolute(file);
     const std::unique_lock lock(guard_);
-    const Plugin& plugin = registry_.plugin(load_plugin(registry_, config_, {path, "rocforge_load", ""}));
+    const Plugin& plugin = registry_.plugin(load_plugin(registry_, config_, {path, "rocforge_load", disabled_by(config_, path.filename().string())}));
     registry_changed();
     if (plugin.status != ROCFORGE_LOADED) return Error{RF_INCOMPATIBLE, fmt::format("{} {}", plugin.path, plugin.reason)};
     return true;
@@ -293,11 +302,17 @@ Verdict Runtime::examine(Backend& backend, const rf_device& device, const rf_pro
                "");
     }
     if (!verdict.reasons.empty()) return verdict;
+    // The verdict is the one without a sink, which planning acts on; with a sink the reasons are told.
     const rf_sink sink{sizeof(rf_sink), 0, &verdict.reasons, take_reason};
-    const rf_code code = backend.api().supports(*backend.instance(), &*own, &problem, &sink);
-    verdict.supported = code == RF_OK && verdict.reasons.empty();
-    if (!verdict.supported && verdict.reasons.empty())
-        refuse(RF_R_FAULT, "supports", rocforge_code_name(code), "RF_OK, or RF_UNSUPPORTED with a reason", "report this to the backend's vendor");
+    verdict.supported = supports(backend, device, problem);
+    const rf_code told = backend.api().supports(*backend.instance(), &*own, &problem, &sink);
+    if (verdict.supported && !verdict.reasons.empty()) {
+        log_.write(RF_LOG_WARN, fmt::format("{}: supports() returns RF_OK and reports a refusal; the code counts", backend.name()));
+        verdict.reasons.clear();
+    }
+    if (!verdict.supported && (verdict.reasons.empty() || told != RF_UNSUPPORTED))
+        refuse(RF_R_FAULT, "supports", rocforge_code_name(told), "RF_UNSUPPORTED with a reason, as without a sink",
+               "report this to the backend's vendor");
     return verdict;
 }
 
@@ -324,6 +339,7 @@ Result<rf_code> Runtime::select(const rf_device& device, const rf_problem& from_
     out.problem = *problem;
     out.device_kind = device.kind;
     out.why = decision.why;
+    out.named = decision.named && !decision.fell_back;
     out.fell_back = decision.fell_back;
     if (decision.code != RF_OK) {
         out.why = headline(decision, config_.fallback.value, device, out.verdicts);
@@ -405,7 +421,9 @@ Result<rf_device> Runtime::find_device(const char* name, const char* backend) {
     if (name && !wanted.kind)
         return Error{RF_NOT_FOUND,
                      fmt::format("no backend knows the device '{}'; wanted cpu, rocm:N, cuda:N or an arch that a loaded backend describes", name)};
-    if (why_not.empty()) return Error{RF_UNAVAILABLE, fmt::format("no backend for the device '{}' is loaded", name ? name : "any")};
+    if (why_not.empty())
+        return Error{RF_UNAVAILABLE, name ? fmt::format("no backend for the device '{}' is loaded; rocforge doctor lists what was tried", name)
+                                          : "no backend is loaded; rocforge doctor lists what was tried"};
     return Error{RF_UNAVAILABLE, fmt::format("{}", fmt::join(why_not, "; "))};
 }
 
@@ -428,23 +446,31 @@ Result<PlanPointer> Runtime::plan_on(Backend& backend, const rf_device& device, 
         return Error{contradiction ? rf_code{RF_INTERNAL} : code, told_by(backend, error, "plan"), error.native};
     }
     if (!out->plan) return Error{RF_INTERNAL, fmt::format("{}: plan returned RF_OK and no plan", backend.name())};
-    out->runtime = shared_from_this();
     out->backend = &backend;
+    if (out->info.workspace_bytes > problem.workspace_limit_bytes)
+        return Error{RF_INTERNAL, fmt::format("{}: plan wants {} bytes of workspace, the problem allows {}", backend.name(),
+                                              out->info.workspace_bytes, problem.workspace_limit_bytes)};
+    out->runtime = shared_from_this();
     out->kernel = out->info.kernel ? out->info.kernel : "";
     return out;
 }
 
 Result<PlanPointer> Runtime::plan_choice(const rocforge_choice& choice) {
     if (!choice.winner) return Error{RF_UNSUPPORTED, choice.refusal};
-    Result<PlanPointer> made = plan_on(*choice.winner, choice.device, choice.problem);
-    if (!made) return made;
-    (*made)->why = choice.why;
-    (*made)->fell_back = choice.fell_back;
+    const std::shared_lock lock(guard_);
+    const auto named = choice.named ? std::optional<Named>(Named{choice.winner->name(), choice.why}) : std::nullopt;
+    Policy policy_now{{}, config_.order.value, config_.order.origin, config_.fallback.value};
+    if (named) policy_now.named.push_back(*named);
+    Result<PlanPointer> made = first_plan(policy_now, choice.device, choice.problem);
+    if (made && !(*made)->fell_back) {
+        (*made)->why = choice.why;
+        (*made)->fell_back = choice.fell_back;
+    }
     return made;
 }
 
 Result<PlanPointer> Runtime::plan(const rf_device& device, const rf_problem& from_caller) {
-    if (from_caller.struct_size < sizeof(rf_problem)) return complete_problem(from_caller).error();
+    if (!RF_HAS(&from_caller, workspace_limit_bytes)) return complete_problem(from_caller).error();
     return cached_plan(PlanKey(device, from_caller), device);
 }
 
@@ -454,33 +480,40 @@ Result<PlanPointer> Runtime::cached_plan(const PlanKey& key, const rf_device& de
     Result<rf_problem> problem = complete_problem(key.problem);
     if (!problem) return problem.error();
     const std::shared_lock lock(guard_);
-    const Policy policy_now = policy(device, *problem, nullptr);
+    Result<PlanPointer> made = first_plan(policy(device, *problem, nullptr), device, *problem);
+    if (made) cache_.add(key, made->get(), generation);
+    return made;
+}
+
+// The plan of the first backend that the policy takes and that can plan: where one cannot, select.fallback says whether the next is tried.
+Result<PlanPointer> Runtime::first_plan(const Policy& policy_now, const rf_device& device, const rf_problem& problem) {
     std::vector<bool> failed(candidates_.size());  // supported, but could not plan
     std::optional<Error> first_failure;
     for (;;) {
         const Decision decision = choose(candidates_, device.kind, policy_now,
-                                         [&](std::size_t i) { return !failed[i] && supports(registry_.backends()[i], device, *problem); });
+                                         [&](std::size_t i) { return !failed[i] && supports(registry_.backends()[i], device, problem); });
         if (decision.code == RF_NOT_FOUND) return missing(decision);
-        if (decision.code != RF_OK) {
-            if (first_failure) return *first_failure;
-            std::vector<Verdict> verdicts;
-            for (Backend& each : registry_.backends())
-                if (each.kind() == device.kind) verdicts.push_back(examine(each, device, *problem));
-            return Error{RF_UNSUPPORTED, refusal_text(decision, config_.fallback.value, device, verdicts)};
-        }
+        if (decision.code != RF_OK) return first_failure ? *first_failure : nobody(decision, device, problem);
         Backend& winner = registry_.backends()[decision.winner];
-        Result<PlanPointer> made = plan_on(winner, *winner.device_like(device), *problem);
+        Result<PlanPointer> made = plan_on(winner, *winner.device_like(device), problem);
         if (made) {
             (*made)->why = first_failure ? fmt::format("{}, because of: {}", decision.why, first_failure->message) : decision.why;
             (*made)->fell_back = decision.fell_back || first_failure;
             if ((*made)->fell_back) tell_fallback(winner.name(), (*made)->why);
-            cache_.add(key, made->get(), generation);
             return made;
         }
-        if (config_.fallback.value == Fallback::error) return made.error();
+        if (config_.fallback.value == Fallback::error) return with_way_out(made.error(), winner);
         if (!first_failure) first_failure = made.error();
         failed[decision.winner] = true;
     }
+}
+
+// The refusal of everybody who was asked.
+Error Runtime::nobody(const Decision& decision, const rf_device& device, const rf_problem& problem) {
+    std::vector<Verdict> verdicts;
+    for (Backend& each : registry_.backends())
+        if (each.kind() == device.kind) verdicts.push_back(examine(each, device, problem));
+    return {RF_UNSUPPORTED, refusal_text(decision, config_.fallback.value, device, verdicts)};
 }
 
 // ---- Forward -----------------------------------------------------------------------------------------------------------------------------
@@ -502,13 +535,12 @@ rf_code run_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* err
 }
 
 Result<bool> Runtime::attention(const rf_device& device, const rf_problem& from_caller, const rf_args& args) {
-    if (from_caller.struct_size < sizeof(rf_problem)) return complete_problem(from_caller).error();
-    if (args.struct_size < sizeof(rf_args))
-        return Error{RF_INVALID, fmt::format("args.struct_size is {}, wanted {}", args.struct_size, sizeof(rf_args))};
+    if (!RF_HAS(&from_caller, workspace_limit_bytes)) return complete_problem(from_caller).error();
+    if (!RF_HAS(&args, stream)) return Error{RF_INVALID, fmt::format("args.struct_size is {}, wanted {}", args.struct_size, sizeof(rf_args))};
     Result<PlanPointer> made = cached_plan(PlanKey(device, with_alignment_of(from_caller, args)), device);
     if (!made) return made.error();
     const rocforge_plan_t& plan = **made;
-    rf_args call = args;
+    rf_args call = sized_copy(&args);
     Workspaces::Block workspace, zeroed;
     const auto release = [&] {
         if (workspace.memory) workspaces_.give(plan.device, workspace, args.stream);

@@ -49,6 +49,7 @@ struct rocforge_choice {
     rocforge::Backend* winner = nullptr;
     std::int32_t device_kind = 0;
     std::string why;      // one line
+    bool named = false;   // somebody asked for the winner by name
     std::string refusal;  // with every reason; "" where there is a winner
     bool fell_back = false;
     std::vector<rocforge::Verdict> verdicts;
@@ -114,7 +115,7 @@ public:
 private:
     Runtime(Config config, Environment env, const rocforge_hooks& hooks);
     Result<bool> load_all(const Installation& installation);
-    void warn_of_leftovers();
+    void warn_of_leftovers(const Installation& installation);
     void registry_changed();
 
     // The backend that the caller, the environment or a default names for every kind, or "".
@@ -124,6 +125,8 @@ private:
     Verdict examine(Backend& backend, const rf_device& device, const rf_problem& problem);
     Error missing(const Decision& decision) const;
     Result<PlanPointer> plan_on(Backend& backend, const rf_device& device, const rf_problem& problem);
+    Result<PlanPointer> first_plan(const Policy& policy, const rf_device& device, const rf_problem& problem);
+    Error nobody(const Decision& decision, const rf_device& device, const rf_problem& problem);
     Result<PlanPointer> cached_plan(const PlanKey& key, const rf_device& device);
     void tell_fallback(const std::string& chosen, const std::string& why) const;
 

@@ -38,7 +38,14 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
 
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
     const std::string name = nearest(word, candidates);
-    return name.empty() ? "" : fmt::format("; did you mean '{}'?", name);
+    return name.empty() ? "." : fmt::format("; did you mean '{}'?", name);
+}
+
+std::string printable(std::string_view text) {
+    std::string out(text);
+    for (char& c : out)
+        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+    return out;
 }
 
 bool glob_match(const std::string& pattern, const std::string& text) { return fnmatch(pattern.c_str(), text.c_str(), 0) == 0; }

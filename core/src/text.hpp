@@ -9,8 +9,10 @@ namespace rocforge {
 
 // The candidate closest to `word` by edit distance (adjacent swaps count once), or "" when none is within a third of its length (at least 2).
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
-// "; did you mean 'x'?" or "".
+// How a message on an unknown word goes on: "; did you mean 'x'?" or "."
 std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates);
+// A stranger's text as one line for a terminal: control characters become blanks.
+std::string printable(std::string_view text);
 // fnmatch's rules: *, ?, [abc].
 bool glob_match(const std::string& pattern, const std::string& text);
 // Parts between separators, empty ones kept.

@@ -4,9 +4,11 @@
 #include <tbb/blocked_range.h>
 #include <tbb/parallel_for.h>
 #include <tbb/partitioner.h>
+#include <tbb/task_arena.h>
 
 #include <algorithm>
 #include <atomic>
+#include <exception>
 
 namespace rocforge {
 namespace {
@@ -53,12 +55,20 @@ void Threads::parallel_for(std::int64_t n, std::uint32_t max_workers, Body body,
     if (hooks_.parallel_for) return hooks_.parallel_for(hooks_.self, n, lanes, body, arg);
     Loop loop{n, std::max<std::int64_t>(1, n / (std::int64_t{lanes} * kSlicesPerLane)), body, arg};
     loop.next.store(0, std::memory_order_release);
-    tbb::parallel_for(
-        tbb::blocked_range<std::uint32_t>(0, lanes, 1),
-        [&loop](const tbb::blocked_range<std::uint32_t>& range) {
-            for (std::uint32_t worker = range.begin(); worker != range.end(); ++worker) loop.lane(worker);
-        },
-        tbb::simple_partitioner{});
+    const auto on_all_lanes = [&loop, lanes] {
+        tbb::parallel_for(
+            tbb::blocked_range<std::uint32_t>(0, lanes, 1),
+            [&loop](const tbb::blocked_range<std::uint32_t>& range) {
+                for (std::uint32_t worker = range.begin(); worker != range.end(); ++worker) loop.lane(worker);
+            },
+            tbb::simple_partitioner{});
+    };
+    try {
+        // Isolated: while it waits, this thread takes no other task of the host's, which might come back in here with the same workspace.
+        tbb::this_task_arena::isolate(on_all_lanes);
+    } catch (const std::exception&) {
+        loop.lane(0);  // no thread could be started: what is left is done here
+    }
     loop.finished.load(std::memory_order_acquire);
 }
 

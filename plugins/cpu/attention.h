@@ -1,5 +1,5 @@
 // One attention problem as the CPU kernels see it: plain geometry, pointers and work items. It knows no ABI type, allocates nothing, starts
-// no thread and validates nothing: plugin.cpp has refused what the kernels do not run, schedule.cpp what the index tensors get wrong.
+// no thread and validates nothing: limits.cpp has refused what the kernels do not run, schedule.cpp what the index tensors get wrong.
 #ifndef ROCFORGE_PLUGINS_CPU_ATTENTION_H
 #define ROCFORGE_PLUGINS_CPU_ATTENTION_H
 
@@ -139,6 +139,16 @@ inline kernels::ExtentRule rule_of(const Attention& a, const Sequence& s) {
 
 // Item `index` of the schedule; `merging`: of its whole items, where slot is that of the first split.
 Placed place(const Attention&, const Schedule&, std::int64_t index, bool merging);
+
+// Are rows of k and v used where they lie, or widened first? In place: unscaled f32, of whole vectors where the micro-kernels read vectors: k on
+// the path of few rows, v in steps of a vector there and of kernel.step elsewhere.
+struct InPlace {
+    bool k, v;
+};
+inline InPlace in_place(const Attention& a, const Kernel& kernel, bool few) {
+    return {a.k.type == Type::f32 && !a.k_scale.present() && (!few || a.dim % kernel.lanes == 0),
+            a.v.type == Type::f32 && !a.v_scale.present() && a.dim_v % (few ? kernel.lanes : kernel.step) == 0};
+}
 
 // Bytes of a slice for items of at most `rows` rows; fills *scratch when `base` is not null.
 std::int64_t carve(const Attention&, const Kernel&, std::int64_t rows, char* base, Scratch* scratch);

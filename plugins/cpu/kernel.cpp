@@ -1,5 +1,5 @@
 // Blocked attention with an online softmax: the spine of the CPU kernels, compiled once per instruction set through Highway.
-// One item at a time, in one worker's scratch. Which items there are is schedule.cpp's business; that the problem is one it runs, plugin.cpp's.
+// One item at a time, in one worker's scratch. Which items there are is schedule.cpp's business; that the problem is one it runs, limits.cpp's.
 // (Dao et al., FlashAttention, arXiv:2205.14135; the split of keys: Dao et al., Flash-Decoding, 2023.)
 
 // Left out: SSSE3, and what lies beyond AVX-512's common subset (the bits below HWY_AVX3), which gain nothing here and cost compile time; SVE,
@@ -124,12 +124,9 @@ void load_block(const Task& task, std::int64_t key_first, std::int64_t keys) {
     const Attention& a = task.attention;
     const Pointers& p = task.pointers;
     const Scratch& s = task.scratch;
-    // The micro-kernels read whole vectors of k (dims path) and whole steps of v.
-    const bool k_whole = !task.few || a.dim % kLanes == 0, v_whole = a.dim_v % (task.few ? kLanes : Tile::kStep) == 0;
-    const bool k_direct = a.k.type == Type::f32 && !a.k_scale.present() && k_whole;
-    const bool v_direct = a.v.type == Type::f32 && !a.v_scale.present() && v_whole;
-    load_rows(task, {a.k, p.k, a.k_scale, p.k_scale, a.k_scale_group, a.dim, k_direct, s.k, s.k_stride, s.k_rows}, key_first, keys);
-    load_rows(task, {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, v_direct, s.v, s.v_stride, s.v_rows}, key_first, keys);
+    const InPlace direct = in_place(a, kernel_here(), task.few);
+    load_rows(task, {a.k, p.k, a.k_scale, p.k_scale, a.k_scale_group, a.dim, direct.k, s.k, s.k_stride, s.k_rows}, key_first, keys);
+    load_rows(task, {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, direct.v, s.v, s.v_stride, s.v_rows}, key_first, keys);
 }
 
 // Rows are taken by four, two and one: the shapes that the dims path has.

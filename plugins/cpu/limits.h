@@ -1,5 +1,5 @@
-// What the cpu backend runs, as one table: supports() reports refusals from it, and plan() asks the same function. No other file of this
-// plugin refuses a problem.
+// What the cpu backend runs, as one table of geometry. Backend::supports asks it, then adds the two refusals that need more than geometry (another
+// kind of device, a workspace limit below one worker's); plan() asks supports. schedule.cpp refuses wrong index tensors, call by call.
 #ifndef ROCFORGE_PLUGINS_CPU_LIMITS_H
 #define ROCFORGE_PLUGINS_CPU_LIMITS_H
 

@@ -1,5 +1,5 @@
 // The cpu backend: adapts plugin.h's problems and arguments to attention.h's. Always there, on any machine that Highway knows; threads come
-// from the host's parallel_for alone, memory from the workspace alone. The math is in kernel.cpp, what it refuses in limits.cpp.
+// from the host's parallel_for alone, memory from the workspace alone. The math is in kernel.cpp, limits on geometry in limits.cpp.
 #include <rocforge/plugin.hpp>
 
 #include <algorithm>
@@ -92,10 +92,12 @@ std::string lower(std::string_view text) {
     return result;
 }
 
+// decode: every item takes the path of few rows. ragged: each call's lengths decide, sequence by sequence. prefill: the largest items take the path
+// of many rows; what is left over at a sequence's end may be few.
 std::string kernel_name(const Attention& a, const Kernel& kernel) {
     const char* types[] = {"", "f32", "f16", "bf16", ""};
     const bool few = a.group() * a.max_seq_q <= kernel.few_rows;
-    return std::string(few ? "decode_" : "prefill_") + types[static_cast<int>(a.k.type)] + " " + lower(kernel.target);
+    return std::string(few ? "decode_" : a.ragged_q ? "ragged_" : "prefill_") + types[static_cast<int>(a.k.type)] + " " + lower(kernel.target);
 }
 
 // A slot's first refusal, as a sentence.

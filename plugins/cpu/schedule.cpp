@@ -168,8 +168,8 @@ std::int64_t carve(const Attention& a, const Kernel& kernel, std::int64_t rows, 
     // One cache line beyond the row: rows of a power of two would all start in a few sets of L1.
     const std::int64_t k_stride = round_up(a.dim, lanes) + 16, v_stride = round_up(a.dim_v, whole) + 16;
     const std::int64_t q_stride = round_up(a.dim, lanes), out_stride = round_up(a.dim_v, lanes);
-    const bool k_in_place = a.k.type == Type::f32 && !a.k_scale.present() && a.dim % lanes == 0;
-    const bool v_in_place = a.v.type == Type::f32 && !a.v_scale.present() && a.dim_v % whole == 0;
+    // One slice serves items of both paths.
+    const InPlace few = in_place(a, kernel, true), many = in_place(a, kernel, false);
     std::int64_t used = 0;
     const auto take = [&](std::int64_t floats) {
         char* start = base ? base + used : nullptr;
@@ -184,8 +184,8 @@ std::int64_t carve(const Attention& a, const Kernel& kernel, std::int64_t rows, 
         .peak = take(padded),
         .sum = take(padded),
         .rescale = take(padded),
-        .k = take(k_in_place ? 0 : kBlockKeys * k_stride),
-        .v = take(v_in_place ? 0 : kBlockKeys * v_stride),
+        .k = take(few.k && many.k ? 0 : kBlockKeys * k_stride),
+        .v = take(few.v && many.v ? 0 : kBlockKeys * v_stride),
         .row = take(std::max(a.dim, a.dim_v)),
         .k_rows = take_rows(),
         .v_rows = take_rows(),

@@ -77,8 +77,9 @@ HWY_NOINLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t 
 template <class At> HWY_INLINE void mask_row(float* scores, std::int64_t keys, const At& at) {
     for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
         const float added = at(key);
-        // Assigned, not added: the score of an excluded key may be NaN or +inf.
-        *scores = added == -kInfinity ? -kInfinity : *scores + added;
+        // Assigned, not added: the score of an excluded key may be NaN or +inf. No finite mask value excludes, so a sum that overflows stays finite.
+        const float sum = *scores + added;
+        *scores = added == -kInfinity ? -kInfinity : sum < kLowest ? kLowest : sum;
     }
 }
 
@@ -160,7 +161,9 @@ HWY_NOINLINE void online_softmax(float* scores, std::int64_t keys, float scale, 
 #pragma GCC unroll 3
         for (int n = 0; n < kUsed; ++n) {
             const V score = hn::Load(d, p + n * kLanes);
-            V weight = exp_of(hn::MulSub(score, scales, shift[n]));
+            // Rounded before the shift, as the peak was: a fused product leaves the peak's own rounding error in its exponent, which beyond
+            // scores of 1e9 is no longer small.
+            V weight = exp_of(hn::Sub(hn::Mul(score, scales), shift[n]));
             if constexpr (kExcluding) weight = hn::IfThenElse(hn::Eq(score, none), hn::Set(d, -0.0f), weight);
             sum[n] = hn::Add(sum[n], weight);
             hn::Store(weight, d, p + n * kLanes);

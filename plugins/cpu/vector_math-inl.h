@@ -25,6 +25,7 @@ using M = hn::Mask<D>;
 constexpr int kLanes = HWY_LANES(float);
 
 constexpr float kInfinity = __builtin_huge_valf();
+constexpr float kLowest = -3.402823466e38f;  // the lowest finite float
 
 // e^x for x <= 88. Relative error below 2.5e-7 + 2e-8 |x|: the second term is log2(e) in one constant, harmless where x <= 0 because there
 // x e^x >= -0.37. Below e^-86.5 = 2.7e-38 the result is 0. NaN stays NaN.

@@ -48,7 +48,7 @@ struct FolderRow {
 const std::vector<FolderRow>& folder_rows() {
     static const std::vector<FolderRow> table = {
         {"a folder that everybody may write", false, [](const fs::path&, const fs::path& f) { mode(f, 0777); }, "chmod o-w"},
-        {"a sticky folder that everybody may write", false, [](const fs::path&, const fs::path& f) { mode(f, 01777); }, "chmod o-w"},
+        {"a sticky folder that everybody may write", false, [](const fs::path&, const fs::path& f) { mode(f, 01777); }, "a folder of your own"},
         {"a folder below one that everybody may write", false, [](const fs::path& p, const fs::path&) { mode(p, 0777); }, "chmod o-w"},
         {"a folder that a foreign group may write", true, [](const fs::path&, const fs::path& f) { owner(f, kKeep, kNobody), mode(f, 0775); },
          "chmod g-w"},

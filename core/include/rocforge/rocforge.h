@@ -20,7 +20,7 @@ typedef struct rocforge_choice rocforge_choice;   /* what selection decided, and
 typedef struct rocforge_plan_t rocforge_plan_t;   /* one problem made ready on one device; reference-counted, immutable */
 
 /* What a host may lend to the library. Slots may be NULL: logs then go to stderr, memory comes from the library, threads from oneTBB.
- * All slots are called from any thread, also at once, and live as long as the context and its plans. */
+ * All slots are called from any thread, also at once, live as long as the context and its plans, and do not call back into the context. */
 typedef struct rocforge_hooks {
     uint32_t struct_size, reserved;
     void* self; /* first argument of every slot */

@@ -117,6 +117,20 @@ constexpr std::uint32_t built_with_sanitizer() {
 #endif
 }
 
+// *from as far as its maker compiled it, zeros behind that; struct_size is this header's. What a newer header appended is left out.
+template <class Struct> Struct sized_copy(const Struct* from) noexcept {
+    Struct copy{};
+    std::memcpy(&copy, from, std::min<std::size_t>(from->struct_size, sizeof(Struct)));
+    copy.struct_size = sizeof(Struct);
+    return copy;
+}
+// Fills *to as far as its maker compiled it.
+template <class Struct> void sized_assign(Struct* to, Struct value) noexcept {
+    value.struct_size = to->struct_size;
+    std::memcpy(to, &value, std::min<std::size_t>(value.struct_size, sizeof(Struct)));
+}
+
+// The slots: what the class sees are structs of its own header's size, whatever the core was built with.
 namespace detail {
 template <class B> B& self(rf_backend* b) { return *reinterpret_cast<B*>(b); }
 
@@ -128,32 +142,51 @@ template <class B> rf_code init(const rf_host_api* host, rf_backend** out, rf_er
 }
 template <class B> void shutdown(rf_backend* b) { delete &self<B>(b); }
 template <class B> rf_code device(rf_backend* b, std::int32_t index, rf_device* out, rf_error* error) {
-    return guarded(error, [&] { return self<B>(b).device(index, *out); });
+    return guarded(error, [&] {
+        rf_device found = sized_copy(out);
+        const rf_code code = self<B>(b).device(index, found);
+        if (code == RF_OK) sized_assign(out, found);
+        return code;
+    });
 }
 template <class B> rf_code describe(rf_backend* b, const char* arch, rf_device* out) {
-    return guarded(nullptr, [&] { return self<B>(b).describe(arch, *out); });
+    return guarded(nullptr, [&] {
+        rf_device found = sized_copy(out);
+        const rf_code code = self<B>(b).describe(arch, found);
+        if (code == RF_OK) sized_assign(out, found);
+        return code;
+    });
 }
 template <class B> rf_code supports(rf_backend* b, const rf_device* device, const rf_problem* problem, const rf_sink* sink) {
     return guarded(nullptr, [&] {
         Reasons reasons(sink);
-        self<B>(b).supports(*device, *problem, reasons);
+        self<B>(b).supports(sized_copy(device), sized_copy(problem), reasons);
         return reasons.verdict();
     });
 }
 template <class B> rf_code kv_layout(rf_backend* b, const rf_device* device, const rf_problem* problem, std::uint32_t index, rf_kv_layout* out) {
-    return guarded(nullptr, [&] { return self<B>(b).kv_layout(*device, *problem, index, *out); });
+    return guarded(nullptr, [&] {
+        rf_kv_layout found = sized_copy(out);
+        const rf_code code = self<B>(b).kv_layout(sized_copy(device), sized_copy(problem), index, found);
+        if (code == RF_OK) sized_assign(out, found);
+        return code;
+    });
 }
 template <class B>
 rf_code plan(rf_backend* b, const rf_device* device, const rf_problem* problem, std::uint32_t algo, rf_plan** out, rf_plan_info* info,
              rf_error* error) {
     return guarded(error, [&] {
-        *out = reinterpret_cast<rf_plan*>(self<B>(b).plan(*device, *problem, algo, *info).release());
+        rf_plan_info found = sized_copy(info);
+        auto made = self<B>(b).plan(sized_copy(device), sized_copy(problem), algo, found);
+        if (!made) return fail(error, RF_INTERNAL, "plan() made no plan and gave no reason");
+        sized_assign(info, found);
+        *out = reinterpret_cast<rf_plan*>(made.release());
         return rf_code{RF_OK};
     });
 }
 template <class B> rf_code forward(const rf_plan* plan, const rf_args* args, rf_error* error) {
     return guarded(error, [&] {
-        reinterpret_cast<const typename B::Plan*>(plan)->forward(*args);
+        reinterpret_cast<const typename B::Plan*>(plan)->forward(sized_copy(args));
         return rf_code{RF_OK};
     });
 }
