@@ -88,7 +88,7 @@ typedef uint64_t rf_features;
 #define RF_F_RAGGED_KV (1ull << 18)     /* cu_seqlens_kv; excludes KV_LENGTHS */
 #define RF_F_DIAGONAL (1ull << 19)      /* derived: diagonal != 0: a slice of a longer sequence (cascade, ring, chunks) */
 #define RF_F_OUT_DTYPE (1ull << 20)     /* derived: out stored in another type than q */
-#define RF_F_ALL ((1ull << 21) - 1)     /* every bit that this header knows; never declare it: a new header would declare new bits for old code */
+#define RF_F_ALL ((1ull << 21) - 1)     /* every bit that this header knows; never declare it: compiled with a later header it would promise more */
 
 /* DLPack's DLDataType. Frozen. All 0 means that the tensor is absent. */
 typedef struct rf_dtype {
@@ -124,8 +124,9 @@ enum { RF_DEVICE_CPU = 1, RF_DEVICE_CUDA = 2, RF_DEVICE_ROCM = 10 };
 /* A device, as the backend that found it (device()) or knows its kind (describe()) sees it. Strings live until shutdown(). */
 typedef struct rf_device {
     uint32_t struct_size;
-    int32_t kind;    /* RF_DEVICE_* */
-    int32_t ordinal; /* -1: hypothetical, from describe(): supports() and kv_layout() answer, plan() does not */
+    int32_t kind; /* RF_DEVICE_* */
+    int32_t
+        ordinal; /* the GPU runtime's number in this process; -1: hypothetical, from describe(): supports() and kv_layout() answer, plan() does not */
     uint32_t wave_size, compute_units, lds_bytes;
     uint64_t memory_bytes;
     const char* arch;    /* "gfx942:sramecc+:xnack-", "sm_90", "x86-64-v4" */
@@ -133,8 +134,8 @@ typedef struct rf_device {
     const char* runtime; /* "hip 6.4.43482" */
 } rf_device;
 
-/* One attention problem (exact definition: "Attention, exactly" in the SDK's guide). It holds no data pointer, so that it can be hashed,
- * cached, fuzzed and asked about hardware that is absent.
+/* One attention problem (exact definition, value ranges and what the core guarantees: sdk/README.md). It holds no data pointer, so that it can be
+ * hashed, cached, fuzzed and asked about hardware that is absent.
  *
  * Extents are capacities: values past a sequence's end reach no result, rows of out and lse there are left as they are.
  *   len_q  = max_seq_q, or from cu_seqlens_q
@@ -162,7 +163,7 @@ typedef struct rf_problem {
     float softcap, dropout_p;
     int64_t window_left, window_right; /* -1: unlimited */
     int64_t diagonal;
-    uint64_t workspace_limit_bytes; /* UINT64_MAX: none */
+    uint64_t workspace_limit_bytes; /* of workspace_bytes, zeroed_bytes apart; UINT64_MAX: none */
 } rf_problem;
 
 /* ---- Saying no -------------------------------------------------------------------------------------------------------------------- */
@@ -264,9 +265,9 @@ typedef struct rf_host_api {
     const rf_host* self; /* first argument of every slot */
     uint32_t workers;    /* threads that parallel_for may use: constant, >= 1 */
     uint32_t reserved;
-    /* Adds one backend. Inside rocforge_plugin_v1 only. The struct and the strings in it are constant and outlive the process.
-     * RF_INVALID: a required slot is missing or the name is no [a-z][a-z0-9_]*. Return what it returns.
-     * [init-thread] */
+    /* Adds one backend. Inside rocforge_plugin_v1 only, else RF_INVALID. The struct is constant and it and the strings in it live as long as the
+     * library is loaded. It is checked once the entry has returned: every slot that is not optional, name, version and vendor must be there.
+     * Return what it returns. [init-thread] */
     rf_code (*register_backend)(const rf_host*, const struct rf_backend_api*);
     /* Writes one line to the host's log, level RF_LOG_*. [any-thread] */
     void (*log)(const rf_host*, int32_t level, const char* backend, const char* message);
