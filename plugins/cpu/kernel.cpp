@@ -55,19 +55,19 @@ void pack_q(const Task& task) {
             continue;
         }
         float* panel = scratch.q + r / Tile::kPanelRows * Tile::kPanelRows * a.dim;
-        const std::int64_t lane = r % Tile::kPanelRows;
-        if (lane == 0 && task.rows - r < Tile::kPanelRows) std::fill(panel, panel + Tile::kPanelRows * a.dim, 0.0f);
+        const std::int64_t column = r % Tile::kPanelRows;
+        if (column == 0 && task.rows - r < Tile::kPanelRows) std::fill(panel, panel + Tile::kPanelRows * a.dim, 0.0f);
         widen(a.q.type, task.pointers.q, first, a.dim, scratch.row);
-        for (std::int64_t e = 0; e < a.dim; ++e) panel[e * Tile::kPanelRows + lane] = scratch.row[e];
+        for (std::int64_t e = 0; e < a.dim; ++e) panel[e * Tile::kPanelRows + column] = scratch.row[e];
     }
 }
 
 void reset_state(const Task& task) {
     const Scratch& scratch = task.scratch;
-    const std::int64_t lanes = round_up(task.rows, Tile::kPanelRows);
-    std::fill(scratch.peak, scratch.peak + lanes, -kInfinity);
-    std::fill(scratch.sum, scratch.sum + lanes, 0.0f);
-    const std::int64_t floats = task.few ? task.rows * scratch.out_stride : lanes * round_up(task.attention.dim_v, Tile::kStep);
+    const std::int64_t columns = round_up(task.rows, Tile::kPanelRows);
+    std::fill(scratch.peak, scratch.peak + columns, -kInfinity);
+    std::fill(scratch.sum, scratch.sum + columns, 0.0f);
+    const std::int64_t floats = task.few ? task.rows * scratch.out_stride : columns * round_up(task.attention.dim_v, Tile::kStep);
     std::fill(scratch.out, scratch.out + floats, 0.0f);
 }
 
@@ -153,7 +153,7 @@ void output_few_rows(const Task& task, const float* const* v_rows, std::int64_t 
 
 // One panel of rows against keys [key_first, key_end) of the loaded block that starts at block_first.
 template <int kUsed>
-void attend_panel(const Task& task, std::int64_t panel, const Lanes& lanes, std::int64_t block_first, const kernels::Extent& span) {
+void attend_panel(const Task& task, std::int64_t panel, const PanelRows& panel_rows, std::int64_t block_first, const kernels::Extent& span) {
     const Attention& a = task.attention;
     const Scratch& s = task.scratch;
     const std::int64_t keys = span.end - span.first, first = panel * Tile::kPanelRows;
@@ -163,14 +163,14 @@ void attend_panel(const Task& task, std::int64_t panel, const Lanes& lanes, std:
     else
         score_rows<kUsed>(k_rows, keys, s.q + first * a.dim, a.dim, s.scores);
 
-    const bool cut = !lanes.all.covers(span.first, span.end), masked = a.mask.present();
+    const bool cut = !panel_rows.all.covers(span.first, span.end), masked = a.mask.present();
     // The maximum may be taken before scaling only where scaling keeps the order.
     const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
     if (!plain) {
         scale_and_cap<kUsed>(s.scores, keys, a.scale, a.softcap);
-        if (a.alibi) add_alibi<kUsed>(s.scores, span.first, keys, lanes, task.pointers.alibi_slopes, task.rule.diagonal);
-        if (masked) apply_mask(s.scores, span.first, keys, lanes, a.mask, task.pointers.mask, task.item.batch);
-        if (cut) exclude_outside<kUsed>(s.scores, span.first, keys, lanes, task.rule, task.sequence.len_kv);
+        if (a.alibi) add_alibi<kUsed>(s.scores, span.first, keys, panel_rows, task.pointers.alibi_slopes, task.rule.diagonal);
+        if (masked) apply_mask(s.scores, span.first, keys, panel_rows, a.mask, task.pointers.mask, task.item.batch);
+        if (cut) exclude_outside<kUsed>(s.scores, span.first, keys, panel_rows, task.rule, task.sequence.len_kv);
     }
     const float scale = plain ? a.scale : 1.0f;
     if (cut || masked)
@@ -180,7 +180,7 @@ void attend_panel(const Task& task, std::int64_t panel, const Lanes& lanes, std:
 
     if (a.dropout) {
         const float kept_scale = a.dropout_p < 1 ? 1 / (1 - a.dropout_p) : 0.0f;
-        drop(s.scores, span.first, keys, lanes, task.pointers.dropout, kept_scale, task.item.batch * a.head_q);
+        drop(s.scores, span.first, keys, panel_rows, task.pointers.dropout, kept_scale, task.item.batch * a.head_q);
     }
     const float* const* v_rows = s.v_rows + (span.first - block_first);
     if (task.few)
@@ -189,18 +189,18 @@ void attend_panel(const Task& task, std::int64_t panel, const Lanes& lanes, std:
         output_rows<kUsed>(v_rows, a.dim_v, keys, s.scores, s.rescale + first, s.out + first * round_up(a.dim_v, Tile::kStep));
 }
 
-void attend_block(const Task& task, const Lanes* panels, std::int64_t block_first, std::int64_t block_end) {
+void attend_block(const Task& task, const PanelRows* panels, std::int64_t block_first, std::int64_t block_end) {
     load_block(task, block_first, block_end - block_first);
     for (std::int64_t panel = 0; panel * Tile::kPanelRows < task.rows; ++panel) {
-        const Lanes& lanes = panels[panel];
-        const kernels::Extent span{std::max(block_first, lanes.any.first), std::min(block_end, lanes.any.end)};
+        const PanelRows& panel_rows = panels[panel];
+        const kernels::Extent span{std::max(block_first, panel_rows.any.first), std::min(block_end, panel_rows.any.end)};
         if (span.empty()) continue;
-        if (lanes.count <= kLanes)
-            attend_panel<1>(task, panel, lanes, block_first, span);
-        else if (lanes.count <= 2 * kLanes)
-            attend_panel<2>(task, panel, lanes, block_first, span);
+        if (panel_rows.count <= kLanes)
+            attend_panel<1>(task, panel, panel_rows, block_first, span);
+        else if (panel_rows.count <= 2 * kLanes)
+            attend_panel<2>(task, panel, panel_rows, block_first, span);
         else
-            attend_panel<3>(task, panel, lanes, block_first, span);
+            attend_panel<3>(task, panel, panel_rows, block_first, span);
     }
 }
 
@@ -261,9 +261,9 @@ void attend_item(const Attention& attention, const Pointers& pointers, const Sch
                     item.heads * item.rows,
                     item.heads * item.rows <= Tile::kFewRows};
     static_assert(kMaxItemRows % Tile::kPanelRows == 0);
-    Lanes panels[kMaxItemRows / Tile::kPanelRows];
+    PanelRows panels[kMaxItemRows / Tile::kPanelRows];
     for (std::int64_t first = 0; first < task.rows; first += Tile::kPanelRows) {
-        panels[first / Tile::kPanelRows] = lanes_of(item, first, task.rule, task.sequence.len_kv);
+        panels[first / Tile::kPanelRows] = rows_of_panel(item, first, task.rule, task.sequence.len_kv);
     }
     pack_q(task);
     reset_state(task);

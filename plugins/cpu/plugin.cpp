@@ -117,7 +117,6 @@ public:
     const char* name() const { return name_.c_str(); }
 
     void forward(const rf_args& args) const {
-        if (args.struct_size < sizeof(rf_args)) throw Failure(RF_INCOMPATIBLE, "cpu: rf_args of " + std::to_string(args.struct_size) + " bytes");
         if (attention_.batch == 0 || attention_.max_seq_q == 0) return;
         if (!args.workspace || args.workspace_bytes < static_cast<std::uint64_t>(space_.bytes)) {
             throw Failure(RF_INVALID,

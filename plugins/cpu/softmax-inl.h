@@ -14,29 +14,29 @@
 HWY_BEFORE_NAMESPACE();
 namespace rocforge::cpu::HWY_NAMESPACE {
 
-// Who the lanes of a panel are. Lanes past `count` repeat the last row: their results are never stored.
-struct Lanes {
+// Which rows the columns of a panel's scores are. Columns past `count` repeat the last row: their results are never stored.
+struct PanelRows {
     std::int64_t count;
     std::int64_t row[Tile::kPanelRows];   // i, local to the sequence
     std::int64_t head[Tile::kPanelRows];  // query head
     kernels::Extent any, all;             // keys that some row, that every row attends to
 };
 
-HWY_NOINLINE Lanes lanes_of(const Item& item, std::int64_t first, const kernels::ExtentRule& rule, std::int64_t len_kv) {
-    Lanes lanes;
+HWY_NOINLINE PanelRows rows_of_panel(const Item& item, std::int64_t first, const kernels::ExtentRule& rule, std::int64_t len_kv) {
+    PanelRows panel_rows;
     const std::int64_t total = item.heads * item.rows;
-    lanes.count = total - first < Tile::kPanelRows ? total - first : Tile::kPanelRows;
-    for (std::int64_t lane = 0; lane < Tile::kPanelRows; ++lane) {
-        const std::int64_t r = first + (lane < lanes.count ? lane : lanes.count - 1);
-        lanes.row[lane] = item.row_first + r % item.rows;
-        lanes.head[lane] = item.head_first + r / item.rows;
+    panel_rows.count = total - first < Tile::kPanelRows ? total - first : Tile::kPanelRows;
+    for (std::int64_t column = 0; column < Tile::kPanelRows; ++column) {
+        const std::int64_t r = first + (column < panel_rows.count ? column : panel_rows.count - 1);
+        panel_rows.row[column] = item.row_first + r % item.rows;
+        panel_rows.head[column] = item.head_first + r / item.rows;
     }
-    const bool one_head = lanes.head[0] == lanes.head[lanes.count - 1];
-    const std::int64_t row_first = one_head ? lanes.row[0] : item.row_first;
-    const std::int64_t row_end = one_head ? lanes.row[lanes.count - 1] + 1 : item.row_first + item.rows;
-    lanes.any = rule.any_of_rows(row_first, row_end, len_kv);
-    lanes.all = rule.all_of_rows(row_first, row_end, len_kv);
-    return lanes;
+    const bool one_head = panel_rows.head[0] == panel_rows.head[panel_rows.count - 1];
+    const std::int64_t row_first = one_head ? panel_rows.row[0] : item.row_first;
+    const std::int64_t row_end = one_head ? panel_rows.row[panel_rows.count - 1] + 1 : item.row_first + item.rows;
+    panel_rows.any = rule.any_of_rows(row_first, row_end, len_kv);
+    panel_rows.all = rule.all_of_rows(row_first, row_end, len_kv);
+    return panel_rows;
 }
 
 // s = scale * s, then softcap * tanh(s / softcap) unless softcap is 0.
@@ -54,14 +54,14 @@ template <int kUsed> HWY_NOINLINE void scale_and_cap(float* scores, std::int64_t
 
 // s -= slope * |i + diagonal - j|
 template <int kUsed>
-HWY_NOINLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const float* slopes,
+HWY_NOINLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows, const float* slopes,
                             std::int64_t diagonal) {
     const D d;
     HWY_ALIGN float slope[Tile::kPanelRows];
     HWY_ALIGN float ahead[Tile::kPanelRows];  // of the block's first key; exact up to 2^24
-    for (int lane = 0; lane < kUsed * kLanes; ++lane) {
-        slope[lane] = slopes[lanes.head[lane]];
-        ahead[lane] = static_cast<float>(lanes.row[lane] + diagonal - key_first);
+    for (int column = 0; column < kUsed * kLanes; ++column) {
+        slope[column] = slopes[panel_rows.head[column]];
+        ahead[column] = static_cast<float>(panel_rows.row[column] + diagonal - key_first);
     }
     for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
         const V at = hn::Set(d, static_cast<float>(key));
@@ -84,11 +84,11 @@ template <class At> HWY_INLINE void mask_row(float* scores, std::int64_t keys, c
 }
 
 // Adds the additive mask, or excludes what the boolean mask does not keep.
-HWY_NOINLINE void apply_mask(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const Operand& mask, const void* data,
-                             std::int64_t batch) {
-    for (std::int64_t lane = 0; lane < lanes.count; ++lane) {
-        const std::int64_t first = mask.offset(batch, lanes.head[lane], lanes.row[lane]) + key_first * mask.last;
-        float* row = scores + lane;
+HWY_NOINLINE void apply_mask(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows, const Operand& mask,
+                             const void* data, std::int64_t batch) {
+    for (std::int64_t column = 0; column < panel_rows.count; ++column) {
+        const std::int64_t first = mask.offset(batch, panel_rows.head[column], panel_rows.row[column]) + key_first * mask.last;
+        float* row = scores + column;
         switch (mask.type) {
             case Type::boolean: {
                 const std::uint8_t* keep = static_cast<const std::uint8_t*>(data) + first;
@@ -108,15 +108,15 @@ HWY_NOINLINE void apply_mask(float* scores, std::int64_t key_first, std::int64_t
 
 // s = -inf outside each row's own extent.
 template <int kUsed>
-HWY_NOINLINE void exclude_outside(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const kernels::ExtentRule& rule,
-                                  std::int64_t len_kv) {
+HWY_NOINLINE void exclude_outside(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows,
+                                  const kernels::ExtentRule& rule, std::int64_t len_kv) {
     const D d;
     HWY_ALIGN float first[Tile::kPanelRows];  // relative to the block and clamped to it, so exact in f32
     HWY_ALIGN float end[Tile::kPanelRows];
-    for (int lane = 0; lane < kUsed * kLanes; ++lane) {
-        const kernels::Extent extent = rule.of_row(lanes.row[lane], len_kv);
-        first[lane] = static_cast<float>(kernels::ExtentRule::clamp(extent.first - key_first, 0, keys));
-        end[lane] = static_cast<float>(kernels::ExtentRule::clamp(extent.end - key_first, 0, keys));
+    for (int column = 0; column < kUsed * kLanes; ++column) {
+        const kernels::Extent extent = rule.of_row(panel_rows.row[column], len_kv);
+        first[column] = static_cast<float>(kernels::ExtentRule::clamp(extent.first - key_first, 0, keys));
+        end[column] = static_cast<float>(kernels::ExtentRule::clamp(extent.end - key_first, 0, keys));
     }
     const V excluded = hn::Set(d, -kInfinity);
     for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
@@ -174,14 +174,15 @@ HWY_NOINLINE void online_softmax(float* scores, std::int64_t keys, float scale, 
 }
 
 // Zeroes what dropout drops and divides what it keeps by 1 - p. After the sums: lse is of the undropped row.
-HWY_NOINLINE void drop(float* scores, std::int64_t key_first, std::int64_t keys, const Lanes& lanes, const kernels::Dropout& dropout,
+HWY_NOINLINE void drop(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows, const kernels::Dropout& dropout,
                        float kept_scale, std::int64_t first_head) {
-    for (std::int64_t lane = 0; lane < lanes.count; ++lane) {
-        const std::uint32_t row = static_cast<std::uint32_t>(lanes.row[lane]), head = static_cast<std::uint32_t>(first_head + lanes.head[lane]);
+    for (std::int64_t column = 0; column < panel_rows.count; ++column) {
+        const std::uint32_t row = static_cast<std::uint32_t>(panel_rows.row[column]),
+                            head = static_cast<std::uint32_t>(first_head + panel_rows.head[column]);
         kernels::PhiloxWords words{};
         for (std::int64_t j = key_first; j < key_first + keys; ++j) {
             if (j == key_first || j % 4 == 0) words = dropout.words(static_cast<std::uint32_t>(j / 4), row, head);
-            scores[(j - key_first) * Tile::kPanelRows + lane] *= dropout.keeps(words.word[j % 4]) ? kept_scale : 0.0f;
+            scores[(j - key_first) * Tile::kPanelRows + column] *= dropout.keeps(words.word[j % 4]) ? kept_scale : 0.0f;
         }
     }
 }
