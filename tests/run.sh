@@ -15,7 +15,7 @@ logs=$project/build/logs
 all=no install=yes
 tests_passed=0 tests_failed=0 tests_skipped=0 stages_failed=0
 summary=()
-trap 'exit 130' INT TERM
+end_on_signals
 
 usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
 
@@ -43,12 +43,12 @@ stage() {
 skip() { summary+=("$(printf '%-16s %-8s %7s  %s' "$1" skipped - "$2")"); }
 
 packages() {
-    local groups=(build test)
+    local groups=(build)
     [ "$all" = no ] || groups+=(check)
     install_packages "$logs/apt.log" "${groups[@]}"
 }
 
-# Every option is spelt out, since the quickstart may have configured the same folder with other ones.
+# Every option is spelt out: the folder may have been configured by hand with other ones.
 build() {
     quietly "Configuring $1" "$logs/$1-configure.log" cmake --preset "$1" -S "$project" \
         -DROCFORGE_WERROR=ON -DROCFORGE_TESTS=ON -DROCFORGE_EXAMPLES=ON -DCMAKE_EXPORT_COMPILE_COMMANDS=ON &&
@@ -115,7 +115,11 @@ lint() {
 # checked NAME PROGRAM FUNCTION: a stage that needs PROGRAM.
 checked() { if command -v "$2" >/dev/null; then stage "$1" "$3"; else skip "$1" "$2 is not installed"; fi; }
 
-quickstart() { "$project/examples/quickstart.sh" --no-install 2>&1 | sed 's/^/  /'; }
+indented_quickstart() { "$project/examples/quickstart.sh" --no-install 2>&1 | sed 's/^/  /'; }
+quickstart() {
+    doing="examples/quickstart.sh"
+    attended indented_quickstart
+}
 
 if [ "$install" = yes ]; then stage packages packages; else skip packages "--no-install"; fi
 if [ "$all" = yes ]; then checked format clang-format-14 format; else skip format "only with --all"; fi
