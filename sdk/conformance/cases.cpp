@@ -103,25 +103,25 @@ void sequences(Table& t) {
 // Enough work that a backend on the host spreads it over threads: decode whose keys are split, prefill of several items, both over pages and ragged
 // batches, and splits in which some rows attend to nothing.
 void heavy(Table& t) {
-    const auto decode = [](Case& c) { seqs(c, 1, 6000), heads(c, 4, 2), c.dim = 128, c.batch = 1, causal(c, true); };
-    const auto prefill = [](Case& c) { seqs(c, 160, 300), heads(c, 4, 2), c.dim = 64, c.batch = 1; };
+    const auto decode = [](Case& c) { seqs(c, 1, 3000), heads(c, 2, 1), c.dim = 128, c.batch = 1, causal(c, true); };
+    const auto prefill = [](Case& c) { seqs(c, 120, 260), heads(c, 2, 1), c.dim = 64, c.batch = 1; };
     for (const rf_dtype type : kFloats) {
         const std::string suffix = std::string("-") + name_of(type);
         t.add("heavy/decode" + suffix, [&](Case& c) { decode(c), c.type = type; });
         t.add("heavy/prefill" + suffix, [&](Case& c) { prefill(c), causal(c, true), c.type = type; });
     }
     t.add("heavy/decode-one-head", [&](Case& c) { decode(c), heads(c, 1, 1), c.features |= RF_F_SINK | RF_F_DETERMINISTIC; });
-    t.add("heavy/decode-paged", [&](Case& c) { decode(c), paged(c, 16, {6000, 0, 700}), c.type = kBf16; });
+    t.add("heavy/decode-paged", [&](Case& c) { decode(c), paged(c, 16, {3000, 0, 700}), c.type = kBf16; });
     t.add("heavy/decode-scales-and-dim_v", [&](Case& c) { decode(c), kv_scales(c, 4, 0), c.dim_v = 72, c.k_type = c.v_type = kF16; });
     t.add("heavy/decode-mask-empties-half-the-keys", [&](Case& c) { decode(c), bool_mask(c, Pattern::prefix_half); });
-    t.add("heavy/decode-window", [&](Case& c) { decode(c), window(c, 4000, -1), c.type = kF16; });
-    t.add("heavy/prefill-few-rows-many-keys", [&](Case& c) { prefill(c), seqs(c, 24, 3000), causal(c, false), c.diagonal = 1000; });
+    t.add("heavy/decode-window", [&](Case& c) { decode(c), window(c, 2000, -1), c.type = kF16; });
+    t.add("heavy/prefill-few-rows-many-keys", [&](Case& c) { prefill(c), seqs(c, 24, 2000), causal(c, false), c.diagonal = 1500; });
     t.add("heavy/prefill-all-features", [&](Case& c) {
-        prefill(c), causal(c, true), window(c, 200, -1), softcap(c, 8), dropout(c, 0.2f, kBigSeed, kBigOffset), add_mask(c, kF32);
+        prefill(c), causal(c, true), window(c, 150, -1), softcap(c, 8), dropout(c, 0.2f, kBigSeed, kBigOffset), add_mask(c, kF32);
         c.features |= RF_F_ALIBI | RF_F_SINK | RF_F_DETERMINISTIC;
     });
     t.add("heavy/ragged-prefill-and-decode", [&](Case& c) {
-        ragged_q(c, {100, 1, 0, 1, 7}), paged(c, 16, {200, 3000, 0, 2000, 600}), seqs(c, 100, 3000), heads(c, 4, 2), causal(c, true), c.dim = 64;
+        ragged_q(c, {100, 1, 0, 1, 7}), paged(c, 16, {200, 3000, 0, 2000, 600}), seqs(c, 100, 3000), heads(c, 2, 1), causal(c, true), c.dim = 64;
     });
 }
 
