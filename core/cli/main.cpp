@@ -90,4 +90,11 @@ int run_program(int argc, char** argv) {
 }  // namespace
 }  // namespace rocforge::cli
 
-int main(int argc, char** argv) { return rocforge::cli::run_program(argc, argv); }
+int main(int argc, char** argv) {
+    try {
+        return rocforge::cli::run_program(argc, argv);
+    } catch (...) {  // only where making the command line or a failure's report failed itself, which is for want of memory
+        std::fputs("rocforge: out of host memory\n", stderr);
+        return static_cast<int>(rocforge::cli::Status::kBackend);
+    }
+}
