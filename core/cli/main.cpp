@@ -1,5 +1,6 @@
 // The rocforge program: a client of the public host API alone. Parses the command line, runs one command, turns a failure into one message and
 // the exit status that status.hpp lists.
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -91,6 +92,9 @@ int run_program(int argc, char** argv) {
 }  // namespace rocforge::cli
 
 int main(int argc, char** argv) {
+    // Where a standard stream is closed, the next file opened would get its number and what is meant for the stream.
+    for (int stream = 0; stream <= 2; ++stream)
+        if (::fcntl(stream, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) != stream) return static_cast<int>(rocforge::cli::Status::kFile);
     try {
         return rocforge::cli::run_program(argc, argv);
     } catch (...) {  // only where making the command line or a failure's report failed itself, which is for want of memory

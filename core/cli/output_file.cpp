@@ -31,7 +31,8 @@ OutputFile::OutputFile(const fs::path& target) : shown_(target), target_(target)
     if (exists && S_ISDIR(status.st_mode)) fail(EISDIR);
     if (exists && !S_ISREG(status.st_mode)) throw Quit(Status::kFile, fmt::format("cannot write {}: it is no regular file", shown_.string()));
     if (exists && ::access(target_.c_str(), W_OK) != 0) fail(errno);
-    open_beside();
+    // A file that was private is never open to others, not for a moment.
+    open_beside(exists ? status.st_mode & 0700 : 0666);
     if (!exists || ::fchmod(descriptor_, status.st_mode & 0777) == 0) return;
     const int number = errno;
     discard();
@@ -47,7 +48,7 @@ void OutputFile::discard() noexcept {
     descriptor_ = -1;
 }
 
-void OutputFile::open_beside() {
+void OutputFile::open_beside(mode_t mode) {
     if (target_.filename().empty()) fail(EISDIR);
     const fs::path folder = target_.has_parent_path() ? target_.parent_path() : fs::path(".");
     std::random_device random;
@@ -55,7 +56,7 @@ void OutputFile::open_beside() {
         temporary_ = (folder / fmt::format(".rocforge-{}-{:08x}.tmp", ::getpid(), random())).string();
         guard_.reset();  // one at a time
         guard_ = std::make_unique<RemoveOnSignal>(temporary_);
-        descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0666);
+        descriptor_ = ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, mode);
         if (descriptor_ < 0 && errno != EEXIST) fail(errno);
     }
     if (descriptor_ < 0) fail(EEXIST);

@@ -1,6 +1,8 @@
 // A file that appears complete or not at all: written beside its target, flushed to disk, then renamed over it.
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstddef>
 #include <filesystem>
 #include <memory>
@@ -26,7 +28,7 @@ public:
 
 private:
     [[noreturn]] void fail(int number) const;
-    void open_beside();
+    void open_beside(mode_t mode);
     void discard() noexcept;
 
     std::filesystem::path shown_, target_;

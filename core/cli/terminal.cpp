@@ -22,7 +22,11 @@ Terminal::Terminal(std::FILE* stream) : stream_(stream), terminal_(::isatty(::fi
     colour_ = terminal_ && !(no_color && *no_color);
 }
 
-void Terminal::line(std::string_view text) const { fmt::print(stream_, "{}\n", text); }
+// Never throws: what could not be written is seen when the stream is flushed, and a failure has to be reported without a second one.
+void Terminal::line(std::string_view text) const {
+    std::fwrite(text.data(), 1, text.size(), stream_);
+    std::fputc('\n', stream_);
+}
 
 void Terminal::lines(const std::vector<std::string>& texts) const {
     for (const std::string& text : texts) line(text);
@@ -36,7 +40,7 @@ std::string Terminal::paint(Colour colour, std::string_view text) const {
 
 void Terminal::progress(std::string_view text) const {
     if (!terminal_) return;
-    fmt::print(stream_, "\r\033[K{}", text);
+    std::fputs(fmt::format("\r\033[K{}", text).c_str(), stream_);
     std::fflush(stream_);
 }
 
@@ -62,7 +66,7 @@ void Table::print(const Terminal& terminal, std::string_view indent) const {
 void print_json(const nlohmann::ordered_json& object) {
     // A path need not be UTF-8, JSON must be.
     const std::string text = object.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
-    fmt::print(stdout, "{}\n", text);
+    Terminal(stdout).line(text);
     std::fflush(stdout);
 }
 

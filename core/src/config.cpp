@@ -96,7 +96,8 @@ private:
     void each(const toml::table& table, const std::string& prefix, const Readers& readers) {
         Strings known;
         for (const auto& [name, read] : readers) known.push_back(name);
-        for (const auto& [key, node] : table) {
+        for (const auto& [name, node] : table) {
+            const toml::key& key = name;  // clang 14 captures no structured binding
             const auto reader = std::find_if(readers.begin(), readers.end(), [&](const auto& r) { return r.first == key.str(); });
             if (reader == readers.end()) unknown_key(key, prefix, known);
             reader->second(node);

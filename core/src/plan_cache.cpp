@@ -30,8 +30,9 @@ PlanKey::PlanKey(const rf_device& device, const rf_problem& from_caller)
 }
 
 bool PlanKey::operator==(const PlanKey& other) const noexcept {
-    return device_kind == other.device_kind && ordinal == other.ordinal && arch_hash == other.arch_hash &&
-           std::memcmp(&problem, &other.problem, sizeof problem) == 0;
+    if (device_kind != other.device_kind || ordinal != other.ordinal || arch_hash != other.arch_hash) return false;
+    // NOLINTNEXTLINE(bugprone-suspicious-memory-comparison): the bytes are the key; 0 and -0 may well be two plans
+    return std::memcmp(&problem, &other.problem, sizeof problem) == 0;
 }
 
 std::uint64_t PlanKey::hash() const noexcept {

@@ -273,7 +273,8 @@ std::string Registry::refuse(const rf_backend_api* api) const {
 }
 
 std::string Registry::wrong_option(const std::vector<const rf_backend_api*>& tables) {
-    for (const auto& [backend, keys] : config_.options) {
+    for (const auto& [name, keys] : config_.options) {
+        const std::string& backend = name;  // clang 14 captures no structured binding
         std::vector<std::string> known;
         for (const rf_backend_api* api : tables)
             for (const rf_option* const* option = api->options; backend == api->name && option && *option; ++option)

@@ -145,7 +145,7 @@ constexpr std::int64_t kAhead = 8;
 using Quad = hn::FixedTag<float, 4>;
 
 // A vector folded to four lanes with the same sum.
-template <class Tag> HWY_INLINE hn::Vec<Quad> fold(Tag d, hn::Vec<Tag> v) {
+template <class Tag> HWY_INLINE hn::Vec<Quad> fold([[maybe_unused]] Tag d, hn::Vec<Tag> v) {
     if constexpr (hn::MaxLanes(Tag()) == 4) {
         return v;
     } else {
