@@ -17,6 +17,8 @@ RF_EXPORT void anchor_rf_host_api(const rf_host_api* p) { (void)p; }
 RF_EXPORT void anchor_rf_option(const rf_option* p) { (void)p; }
 RF_EXPORT void anchor_rf_backend_api(const rf_backend_api* p) { (void)p; }
 RF_EXPORT void anchor_rf_memory_api(const rf_memory_api* p) { (void)p; }
+RF_EXPORT void anchor_rf_timer_api(const rf_timer_api* p) { (void)p; }
+RF_EXPORT void anchor_rf_graph_api(const rf_graph_api* p) { (void)p; }
 RF_EXPORT void anchor_rocforge_hooks(const rocforge_hooks* p) { (void)p; }
 RF_EXPORT void anchor_rocforge_plugin_info(const rocforge_plugin_info* p) { (void)p; }
 RF_EXPORT void anchor_rocforge_backend_info(const rocforge_backend_info* p) { (void)p; }

@@ -174,6 +174,22 @@ static_assert(offsetof(rf_memory_api, stream_create) == 40);
 static_assert(offsetof(rf_memory_api, stream_destroy) == 48);
 static_assert(offsetof(rf_memory_api, synchronize) == 56);
 
+static_assert(sizeof(rf_timer_api) == 40 && alignof(rf_timer_api) == 8);
+static_assert(offsetof(rf_timer_api, struct_size) == 0);
+static_assert(offsetof(rf_timer_api, reserved) == 4);
+static_assert(offsetof(rf_timer_api, create) == 8);
+static_assert(offsetof(rf_timer_api, destroy) == 16);
+static_assert(offsetof(rf_timer_api, record) == 24);
+static_assert(offsetof(rf_timer_api, elapsed_us) == 32);
+
+static_assert(sizeof(rf_graph_api) == 40 && alignof(rf_graph_api) == 8);
+static_assert(offsetof(rf_graph_api, struct_size) == 0);
+static_assert(offsetof(rf_graph_api, reserved) == 4);
+static_assert(offsetof(rf_graph_api, begin) == 8);
+static_assert(offsetof(rf_graph_api, end) == 16);
+static_assert(offsetof(rf_graph_api, replay) == 24);
+static_assert(offsetof(rf_graph_api, destroy) == 32);
+
 // ---- rocforge/rocforge.h: structs
 
 static_assert(sizeof(rocforge_hooks) == 56 && alignof(rocforge_hooks) == 8);

@@ -330,32 +330,62 @@ typedef struct rf_backend_api {
     rf_code (*forward)(const rf_plan*, const rf_args*, rf_error*);
     /* Frees a plan that no forward() is in; enqueued and captured work may outlive it. [any-thread] */
     void (*plan_free)(rf_plan*);
-    /* A table by id ("rocforge.memory/1"), or NULL; lives until shutdown(). Optional. [any-thread] */
+    /* A table by id ("rocforge.memory/1" is rf_memory_api), or NULL; lives until shutdown(). Optional. [any-thread] */
     const void* (*extension)(rf_backend*, const char* id);
 } rf_backend_api;
 #define RF_B_UNLOADABLE 1u  /* safe to dlclose after shutdown() */
 #define RF_B_APPROXIMATE 2u /* not attention as defined: chosen only by name */
 enum { RF_SANITIZER_NONE = 0, RF_SANITIZER_ADDRESS = 1, RF_SANITIZER_MEMORY = 2, RF_SANITIZER_THREAD = 3 };
 
-/* Extension "rocforge.memory/1": lets the command line, the conformance kit and examples use a device without its headers. Copies are in
- * stream order. May grow at its end; another meaning is another id. */
+/* Extensions: tables that the command line, the conformance kit and examples use a device through, without its headers. Each may grow at its end;
+ * another meaning is another id. device is one of device()'s. Every slot of a table that is offered is there. Streams, marks and graphs are opaque.
+ */
+
+/* "rocforge.memory/1". Copies wait for what was enqueued on the stream before them (NULL: the device's default stream) and are over when they return.
+ */
 typedef struct rf_memory_api {
     uint32_t struct_size, reserved;
-    /* 256-aligned device memory. [any-thread] [blocks] */
+    /* Device memory, 256-aligned, contents undefined; RF_NO_MEMORY where there is none left. bytes > 0. [any-thread] [blocks] */
     rf_code (*allocate)(rf_backend*, const rf_device*, uint64_t bytes, void**, rf_error*);
-    /* [any-thread] [blocks] */
+    /* Once no enqueued work uses it; NULL is nothing. [any-thread] [blocks] */
     void (*release)(rf_backend*, const rf_device*, void*);
     /* [any-thread] [blocks] */
     rf_code (*to_device)(rf_backend*, const rf_device*, void* dst, const void* src, uint64_t bytes, void* stream, rf_error*);
     /* [any-thread] [blocks] */
     rf_code (*to_host)(rf_backend*, const rf_device*, void* dst, const void* src, uint64_t bytes, void* stream, rf_error*);
-    /* [any-thread] [blocks] */
+    /* A stream that runs beside the default stream. [any-thread] [blocks] */
     rf_code (*stream_create)(rf_backend*, const rf_device*, void**, rf_error*);
-    /* [any-thread] [blocks] */
+    /* NULL is nothing. [any-thread] [blocks] */
     void (*stream_destroy)(rf_backend*, const rf_device*, void*);
-    /* Waits until the stream has passed. [any-thread] [blocks] */
+    /* Waits until the stream has passed; what failed on the device since shows here. [any-thread] [blocks] */
     rf_code (*synchronize)(rf_backend*, const rf_device*, void* stream, rf_error*);
 } rf_memory_api;
+
+/* "rocforge.timer/1": time by the device's own clock. A mark holds one moment. */
+typedef struct rf_timer_api {
+    uint32_t struct_size, reserved;
+    /* [any-thread] [blocks] */
+    rf_code (*create)(rf_backend*, const rf_device*, void** mark, rf_error*);
+    /* NULL is nothing. [any-thread] [blocks] */
+    void (*destroy)(rf_backend*, const rf_device*, void* mark);
+    /* The moment at which the stream has done what was enqueued before; overwrites an earlier one. [any-thread] [enqueues] */
+    rf_code (*record)(rf_backend*, const rf_device*, void* mark, void* stream, rf_error*);
+    /* Microseconds from first to second; waits for both. RF_INVALID where one was never recorded. [any-thread] [blocks] */
+    rf_code (*elapsed_us)(rf_backend*, const rf_device*, void* first, void* second, double* us, rf_error*);
+} rf_timer_api;
+
+/* "rocforge.graph/1": what is enqueued on a stream between begin and end is kept instead of run, then replayed as one. */
+typedef struct rf_graph_api {
+    uint32_t struct_size, reserved;
+    /* stream is not NULL, and nothing else enqueues on it until end(). [any-thread] [blocks] */
+    rf_code (*begin)(rf_backend*, const rf_device*, void* stream, rf_error*);
+    /* [any-thread] [blocks] */
+    rf_code (*end)(rf_backend*, const rf_device*, void* stream, void** graph, rf_error*);
+    /* With the pointers and values of the capture. [any-thread] [enqueues] */
+    rf_code (*replay)(rf_backend*, const rf_device*, void* graph, void* stream, rf_error*);
+    /* Once no replay is under way; NULL is nothing. [any-thread] [blocks] */
+    void (*destroy)(rf_backend*, const rf_device*, void* graph);
+} rf_graph_api;
 
 /* The one export: calls host->register_backend() once per backend and does nothing else (no device, thread, I/O or global write), so that
  * a prober may call it. Once a context, so many times in a process and perhaps at once. Anything but RF_OK: the core drops all that this

@@ -1,0 +1,65 @@
+// How kernels are described to whoever holds a GPU runtime: the argument that every kernel takes, and the launches that make up one attention.
+// Nothing here touches a GPU, so that a choice can be made, printed and tested for hardware that is absent.
+#ifndef ROCFORGE_KERNELS_COMMON_LAUNCH_H
+#define ROCFORGE_KERNELS_COMMON_LAUNCH_H
+
+#include <cstddef>
+#include <cstdint>
+#include <string>
+#include <type_traits>
+#include <vector>
+
+#include "kernels/common/attention.h"
+
+namespace rocforge::kernels {
+
+// What the code of a kernel differs by: AMD's CDNA (gfx90a, gfx942), RDNA 3, RDNA 4; NVIDIA's Ampere and Ada, Hopper.
+enum class Family : std::uint8_t { gfx9, gfx11, gfx12, sm80, sm90 };
+
+// The GPU that a choice is made for.
+struct Machine {
+    Family family;
+    std::uint32_t compute_units;
+};
+
+// How the rows and keys of a problem are cut over blocks of threads; what each number means in detail stands with the kernels that read it.
+struct Cut {
+    std::int32_t row_blocks = 1;  // of one (sequence, head)
+    std::int32_t splits = 1;      // of the keys; more than 1: partial results go to the workspace and are combined
+    std::int64_t keys_per_split = 0;
+};
+
+// The one argument of every kernel, by value.
+struct Call {
+    Attention attention;
+    Pointers pointers;
+    Cut cut;
+    std::byte* workspace;
+    std::uint32_t* zeroed;
+};
+static_assert(std::is_trivially_copyable_v<Call> && sizeof(Call) <= 4096, "CUDA limits a kernel's arguments to 4,096 bytes");
+
+struct Launch {
+    std::string function;               // the kernel's symbol in the code object
+    std::uint32_t grid[3] = {1, 1, 1};  // blocks: x up to 2^31 - 1, y and z up to 65,535
+    std::uint32_t threads = 0;          // of a block
+    std::uint32_t shared_bytes = 0;     // dynamic shared memory; AMD's is static and this is 0
+};
+
+// One attention as launches on one stream, in order, all with the same Call.
+struct Recipe {
+    std::string name;  // for people and for tuned decisions
+    std::vector<Launch> launches;
+    Cut cut;
+    std::uint64_t workspace_bytes = 0, zeroed_bytes = 0;
+};
+
+// Device code embedded in this library. arch: "gfx942", "sm_90a".
+struct CodeObject {
+    const char* arch;
+    const unsigned char* begin;
+    const unsigned char* end;
+};
+
+}  // namespace rocforge::kernels
+#endif
