@@ -1,15 +1,13 @@
-// How kernels are described to whoever holds a GPU runtime: the argument that every kernel takes, and the launches that make up one attention.
+// How kernels are described to whoever holds a GPU runtime: the launches that make up one attention.
 // Nothing here touches a GPU, so that a choice can be made, printed and tested for hardware that is absent.
 #ifndef ROCFORGE_KERNELS_COMMON_LAUNCH_H
 #define ROCFORGE_KERNELS_COMMON_LAUNCH_H
 
-#include <cstddef>
 #include <cstdint>
 #include <string>
-#include <type_traits>
 #include <vector>
 
-#include "kernels/common/attention.h"
+#include "kernels/common/call.h"
 
 namespace rocforge::kernels {
 
@@ -21,23 +19,6 @@ struct Machine {
     Family family;
     std::uint32_t compute_units;
 };
-
-// How the rows and keys of a problem are cut over blocks of threads; what each number means in detail stands with the kernels that read it.
-struct Cut {
-    std::int32_t row_blocks = 1;  // of one (sequence, head)
-    std::int32_t splits = 1;      // of the keys; more than 1: partial results go to the workspace and are combined
-    std::int64_t keys_per_split = 0;
-};
-
-// The one argument of every kernel, by value.
-struct Call {
-    Attention attention;
-    Pointers pointers;
-    Cut cut;
-    std::byte* workspace;
-    std::uint32_t* zeroed;
-};
-static_assert(std::is_trivially_copyable_v<Call> && sizeof(Call) <= 4096, "CUDA limits a kernel's arguments to 4,096 bytes");
 
 struct Launch {
     std::string function;               // the kernel's symbol in the code object

@@ -1,0 +1,31 @@
+// The argument that every GPU kernel takes. Read by device and host compilers alike.
+#ifndef ROCFORGE_KERNELS_COMMON_CALL_H
+#define ROCFORGE_KERNELS_COMMON_CALL_H
+
+#include <cstddef>
+#include <cstdint>
+#include <type_traits>
+
+#include "kernels/common/attention.h"
+
+namespace rocforge::kernels {
+
+// How the rows and keys of a problem are cut over blocks of threads; what each number means in detail stands with the kernels that read it.
+struct Cut {
+    std::int32_t row_blocks = 1;  // of one (sequence, head)
+    std::int32_t splits = 1;      // of the keys; more than 1: partial results go to the workspace and are combined
+    std::int64_t keys_per_split = 0;
+};
+
+// The one argument of every kernel, by value.
+struct Call {
+    Attention attention;
+    Pointers pointers;
+    Cut cut;
+    std::byte* workspace;
+    std::uint32_t* zeroed;
+};
+static_assert(std::is_trivially_copyable_v<Call> && sizeof(Call) <= 4096, "CUDA limits a kernel's arguments to 4,096 bytes");
+
+}  // namespace rocforge::kernels
+#endif
