@@ -134,7 +134,8 @@ std::string wrong_argument(const rocforge_plan_t& plan, const rf_args& args) {
     if (plan.info.workspace_bytes && (!args.workspace || args.workspace_bytes < plan.info.workspace_bytes || !aligned(args.workspace, 256)))
         return fmt::format("args.workspace is {} of {} bytes, wanted {} bytes aligned to 256", args.workspace, args.workspace_bytes,
                            plan.info.workspace_bytes);
-    if (plan.info.zeroed_bytes && !args.zeroed) return fmt::format("args.zeroed is NULL, wanted {} bytes", plan.info.zeroed_bytes);
+    if (plan.info.zeroed_bytes && (!args.zeroed || !aligned(args.zeroed, 256)))
+        return fmt::format("args.zeroed is {}, wanted {} bytes aligned to 256", args.zeroed, plan.info.zeroed_bytes);
     return "";
 }
 
@@ -146,7 +147,7 @@ bool acceptable(const rocforge_plan_t& plan, const rf_args& args) noexcept {
     }
     if (plan.info.workspace_bytes && (!args.workspace || args.workspace_bytes < plan.info.workspace_bytes || !aligned(args.workspace, 256)))
         return false;
-    return !plan.info.zeroed_bytes || args.zeroed;
+    return !plan.info.zeroed_bytes || (args.zeroed && aligned(args.zeroed, 256));
 }
 
 // 1 element (0), 16 or 256: finer steps would make a plan per address.

@@ -1,4 +1,5 @@
-// Every backend that a context loads runs every case, or says why not; with the library's threads and with lent ones, planned and in one call.
+// Every backend that a context loads runs every case, or says why not. In host memory: with the library's threads and with lent ones, planned and in
+// one call. On a device: on the default stream, on a stream of its own, and captured in a graph. filter.h says how to run a part of it.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
@@ -8,27 +9,38 @@
 #include <map>
 
 #include "conformance/run.h"
+#include "filter.h"
 #include "host.h"
+#include "on_device.h"
+#include "prepared.h"
 
 using namespace rocforge::conformance;
 
 namespace {
 
-// Backends that promise the whole definition: none of their refusals is accepted.
-const char* const kCompleteBackends[] = {"cpu"};
+// Backends that promise the whole definition: of their refusals only those of dims beyond their limit are accepted.
+struct Complete {
+    const char* name;
+    std::int64_t most_dim;
+};
+const Complete kComplete[] = {{"cpu", INT64_MAX}, {"gpu", 512}};
 
-bool promises_everything(const std::string& backend) {
-    return std::any_of(std::begin(kCompleteBackends), std::end(kCompleteBackends), [&](const char* name) { return backend == name; });
+// A device that has failed so often fails at everything: an illegal address spoils a GPU's context for good.
+constexpr int kMostFailures = 20;
+
+bool may_refuse(const std::string& backend, const Case& c) {
+    const auto found = std::find_if(std::begin(kComplete), std::end(kComplete), [&](const Complete& each) { return backend == each.name; });
+    return found == std::end(kComplete) || std::max(c.dim, c.dim_v) > found->most_dim;
 }
 
-using Way = rf_code (*)(const Host&, const HostBackend&, const rf_problem&, const rf_args&, std::string&);
+using Way = rf_code (*)(const Host&, const PlacedBackend&, const rf_problem&, const rf_args&, std::string&);
 
-struct Manner {
+struct HostManner {
     const char* name;
     const Threads& threads;
     Way way;
 };
-const Manner kManners[] = {
+const HostManner kHostManners[] = {
     {"planned, the library's threads", kLibraryThreads, run_planned},
     {"one call, the library's threads", kLibraryThreads, run_one_call},
     {"planned, one worker", kOneWorker, run_planned},
@@ -36,35 +48,102 @@ const Manner kManners[] = {
     {"planned, three threads", kThreeThreads, run_planned},
     {"one call, seven threads", kSevenThreads, run_one_call},
 };
+const std::pair<const char*, DeviceManner> kDeviceManners[] = {
+    {"default stream", DeviceManner::default_stream},
+    {"own stream, the plan freed at once", DeviceManner::own_stream_plan_freed_at_once},
+    {"graph, replayed twice", DeviceManner::graph_replayed_twice},
+};
 
 struct Tally {
     int passed = 0, refused = 0, failed = 0;
 };
 
+// One way to run a case, on one backend.
+struct Runner {
+    std::string backend, manner;
+    std::function<rf_code(Prepared&, const rf_problem&, const rf_args&, std::string&)> call;
+    Tally tally;
+};
+
+// Contexts, devices and the ways to use them.
+struct Runners {
+    std::vector<std::unique_ptr<Host>> hosts;
+    std::vector<std::unique_ptr<DeviceRunner>> devices;
+    std::vector<Runner> all;
+
+    Runners() {
+        for (const HostManner& manner : kHostManners) {
+            if (!wanted_manner(manner.name)) continue;
+            hosts.push_back(std::make_unique<Host>(manner.threads));
+            const Host& host = *hosts.back();
+            for (const PlacedBackend& backend : host.backends())
+                all.push_back({backend.name,
+                               manner.name,
+                               [&host, backend, way = manner.way](Prepared&, const rf_problem& p, const rf_args& a, std::string& why) {
+                                   return way(host, backend, p, a, why);
+                               },
+                               {}});
+        }
+        hosts.push_back(std::make_unique<Host>());
+        for (const PlacedBackend& backend : hosts.back()->on_devices()) {
+            devices.push_back(std::make_unique<DeviceRunner>(*hosts.back(), backend));
+            DeviceRunner& device = *devices.back();
+            for (const auto& [name, manner] : kDeviceManners)
+                if (wanted_manner(name)) add_device(device, name, manner);
+        }
+    }
+    void add_device(DeviceRunner& device, const char* name, DeviceManner manner) {
+        if (manner == DeviceManner::graph_replayed_twice && !device.lends_graphs()) return;
+        all.push_back({device.backend().name + " (" + device_name(device.backend().device) + ")",
+                       name,
+                       [&device, manner](Prepared& prepared, const rf_problem& p, const rf_args& a, std::string& why) {
+                           return device.run(manner, prepared.tensors, p, a, why);
+                       },
+                       {}});
+    }
+    const std::vector<std::string>& left_out() const { return hosts.back()->left_out(); }
+};
+
+std::vector<Case> wanted(std::vector<Case> cases) {
+    std::erase_if(cases, [](const Case& c) { return !wanted_case(c.name); });
+    return cases;
+}
+
+void run_on(Runner& runner, const Case& c, Prepared& prepared) {
+    if (runner.tally.failed >= kMostFailures) return;
+    const Verdict v = run(prepared, [&](const rf_problem& p, const rf_args& a, std::string& why) { return runner.call(prepared, p, a, why); });
+    Tally& tally = runner.tally;
+    const std::string name = runner.backend.substr(0, runner.backend.find(' '));
+    const bool good = v.outcome == Outcome::passed || (v.outcome == Outcome::refused && may_refuse(name, c));
+    ++(v.outcome == Outcome::passed ? tally.passed : good ? tally.refused : tally.failed);
+    CHECK_MESSAGE(good, runner.backend, ": ", c.name, " (", runner.manner, "): ", v.where, "; error ", v.max_error, ", tolerance ", v.tolerance);
+    if (tally.failed == kMostFailures) MESSAGE(runner.backend << " (" << runner.manner << "): given up after " << kMostFailures << " failures");
+}
+
+void tell(const std::vector<Runner>& runners, std::size_t cases) {
+    for (const Runner& each : runners)
+        MESSAGE(each.backend << ", " << each.manner << ": " << each.tally.passed << " passed, " << each.tally.refused << " refused, "
+                             << each.tally.failed << " failed of " << cases);
+}
+
+bool ran(const std::vector<Runner>& runners, const char* backend) {
+    return std::any_of(runners.begin(), runners.end(), [&](const Runner& each) { return each.backend == backend; });
+}
+
 }  // namespace
 
 TEST_CASE("every backend matches the oracle in every case, or refuses it with reasons") {
-    std::vector<Host> hosts;
-    for (const Manner& manner : kManners) hosts.emplace_back(manner.threads);
-    REQUIRE_FALSE(hosts[0].backends().empty());
-    for (const std::string& why : hosts[0].left_out()) MESSAGE("left out: " << why);
+    Runners runners;
+    for (const std::string& why : runners.left_out()) MESSAGE("left out: " << why);
+    REQUIRE_FALSE(runners.all.empty());
+    const std::vector<Case> cases = wanted(all_cases());
+    REQUIRE_FALSE(cases.empty());
 
-    std::map<std::string, Tally> tallies;
-    for (const Case& c : all_cases()) {
-        Prepared prepared(c);
-        for (std::size_t m = 0; m < std::size(kManners); ++m)
-            for (const HostBackend& backend : hosts[m].backends()) {
-                const Verdict v = run(
-                    prepared, [&](const rf_problem& p, const rf_args& a, std::string& why) { return kManners[m].way(hosts[m], backend, p, a, why); });
-                Tally& tally = tallies[backend.name];
-                const bool may_refuse = !promises_everything(backend.name);
-                const bool good = v.outcome == Outcome::passed || (v.outcome == Outcome::refused && may_refuse);
-                ++(v.outcome == Outcome::passed ? tally.passed : v.outcome == Outcome::refused ? tally.refused : tally.failed);
-                CHECK_MESSAGE(good, backend.name, ": ", c.name, " (", std::string(kManners[m].name), "): ", v.where, "; error ", v.max_error,
-                              ", tolerance ", v.tolerance);
-            }
+    PreparedCases prepared(cases);
+    for (const Case& c : cases) {
+        const std::unique_ptr<Prepared> ready = prepared.next();
+        for (Runner& runner : runners.all) run_on(runner, c, *ready);
     }
-    for (const auto& [name, tally] : tallies)
-        MESSAGE(name << ": " << tally.passed << " passed, " << tally.refused << " refused, " << tally.failed << " failed");
-    for (const char* name : kCompleteBackends) CHECK_MESSAGE(tallies.count(name) == 1, name, " is not loaded");
+    tell(runners.all, cases.size());
+    if (!narrowed_to_some_backends()) CHECK_MESSAGE(ran(runners.all, "cpu"), "cpu is not loaded");
 }

@@ -12,6 +12,8 @@
 #include <stdexcept>
 #include <thread>
 
+#include "filter.h"
+
 namespace rocforge::conformance {
 namespace {
 
@@ -119,35 +121,53 @@ void Host::list_backends() {
     rocforge_backend_info info{};
     info.struct_size = sizeof info;
     for (std::uint32_t index = 0; rocforge_backend(context(), index, &info) == RF_OK; ++index) {
+        if (!wanted_backend(info.name)) continue;
+        const auto leave_out = [&](const rf_error& error) { left_out_.push_back(std::string(info.name) + ": " + error.message); };
         rf_device device{};
         device.struct_size = sizeof device;
         rf_error error = empty_error();
-        if (rocforge_device(context(), info.name, info.device_kind, 0, &device, &error) != RF_OK)
-            left_out_.push_back(std::string(info.name) + ": " + error.message);
-        else if (device.kind != RF_DEVICE_CPU)
-            left_out_.push_back(std::string(info.name) + ": computes in device memory, which the host API has no call to fill");
-        else
-            backends_.push_back({info.name, device});
+        for (std::uint32_t at = 0;; ++at) {
+            const rf_code code = rocforge_device(context(), info.name, info.device_kind, at, &device, &error);
+            if (code != RF_OK) {
+                if (at == 0) leave_out(error);
+                break;
+            }
+            if (!wanted_device(device)) continue;
+            place({info.name, device});
+            break;
+        }
     }
 }
 
-void Planned::Free::operator()(std::byte* p) const { ::operator delete(p, kWorkspaceAlign); }
+void Host::place(const PlacedBackend& backend) {
+    if (backend.device.kind == RF_DEVICE_CPU) return backends_.push_back(backend);
+    rf_error error = empty_error();
+    rocforge_device_t* lent = nullptr;
+    if (rocforge_device_open(context(), &backend.device, backend.name.c_str(), &lent, &error) == RF_OK)
+        on_devices_.push_back(backend);
+    else
+        left_out_.push_back(error.message);
+    rocforge_device_close(lent);
+}
 
-rf_code Planned::open(const Host& host, const HostBackend& backend, const rf_problem& problem, std::string& why) {
+rf_code plan_on(const Host& host, const PlacedBackend& backend, const rf_problem& problem, rocforge_plan_t** plan, std::string& why) {
     rf_error error = empty_error();
     rocforge_choice* choice = nullptr;
     rf_code code = rocforge_select(host.context(), &backend.device, &problem, backend.name.c_str(), &choice, &error);
     const std::unique_ptr<rocforge_choice, void (*)(rocforge_choice*)> owner(choice, rocforge_choice_release);
-    rocforge_plan_t* plan = nullptr;
-    if (code == RF_OK) code = rocforge_plan_choice(choice, &plan, &error);
-    if (code != RF_OK) {
-        why = code == RF_UNSUPPORTED && choice ? reasons_of(choice) : error.message;
-        return code;
-    }
-    plan_.reset(plan);
+    if (code == RF_OK) code = rocforge_plan_choice(choice, plan, &error);
+    if (code != RF_OK) why = code == RF_UNSUPPORTED && choice ? reasons_of(choice) : error.message;
+    return code;
+}
+
+void Planned::Free::operator()(std::byte* p) const { ::operator delete(p, kWorkspaceAlign); }
+
+rf_code Planned::open(const Host& host, const PlacedBackend& backend, const rf_problem& problem, std::string& why) {
+    const rf_code code = plan_on(host, backend, problem, plan_, why);
+    if (code != RF_OK) return code;
     rocforge_plan_details details{};
     details.struct_size = sizeof details;
-    rocforge_plan_describe(plan, &details);
+    rocforge_plan_describe(plan_.get(), &details);
     workspace_bytes_ = details.workspace_bytes;
     workspace_.reset(garbage(details.workspace_bytes));
     zeroed_.reset(garbage(details.zeroed_bytes));
@@ -172,13 +192,13 @@ rf_code Planned::forward(rf_args args, std::string& why) {
     return code;
 }
 
-rf_code run_planned(const Host& host, const HostBackend& backend, const rf_problem& problem, const rf_args& args, std::string& why) {
+rf_code run_planned(const Host& host, const PlacedBackend& backend, const rf_problem& problem, const rf_args& args, std::string& why) {
     Planned planned;
     const rf_code code = planned.open(host, backend, problem, why);
     return code == RF_OK ? planned.forward(args, why) : code;
 }
 
-rf_code run_one_call(const Host& host, const HostBackend& backend, const rf_problem& complete, const rf_args& args, std::string& why) {
+rf_code run_one_call(const Host& host, const PlacedBackend& backend, const rf_problem& complete, const rf_args& args, std::string& why) {
     rf_error error = empty_error();
     rf_problem problem = complete;
     problem.features &= ~(RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_KV_DTYPE | RF_F_OUT_DTYPE | RF_F_DIAGONAL);

@@ -1,5 +1,5 @@
 // The public host API as a caller of conformance cases: contexts with lent threads, the backends in them, a plan and its workspace, the one call.
-// Host memory alone: the host API has no call that copies to a device.
+// Computes in host memory: on_device.h stages tensors for a device.
 #ifndef ROCFORGE_TESTS_CONFORMANCE_HOST_H
 #define ROCFORGE_TESTS_CONFORMANCE_HOST_H
 
@@ -32,8 +32,8 @@ struct Lent {
     std::atomic<int> calls{0};
 };
 
-// A backend that computes in host memory.
-struct HostBackend {
+// A backend and the device of its kind that is used.
+struct PlacedBackend {
     std::string name;
     rf_device device;
 };
@@ -44,8 +44,10 @@ public:
     // `toml`: the context's whole configuration, "" for none; written to a file of its own for as long as the context opens.
     explicit Host(const Threads& threads = kLibraryThreads, const std::string& toml = {});
     rocforge_context* context() const { return context_.get(); }
-    const std::vector<HostBackend>& backends() const { return backends_; }
-    // Why the other backends are not among them.
+    // Those that compute in host memory, and those that lend a device's.
+    const std::vector<PlacedBackend>& backends() const { return backends_; }
+    const std::vector<PlacedBackend>& on_devices() const { return on_devices_; }
+    // Why other backends are not among them.
     const std::vector<std::string>& left_out() const { return left_out_; }
     // How often a backend called the lent parallel_for.
     int lent_calls() const { return lent_->calls; }
@@ -55,17 +57,27 @@ private:
         void operator()(rocforge_context* c) const { rocforge_close(c); }
     };
     void list_backends();
+    void place(const PlacedBackend&);
     std::unique_ptr<Lent> lent_ = std::make_unique<Lent>();  // outlives the context
     std::unique_ptr<rocforge_context, Close> context_;
-    std::vector<HostBackend> backends_;
+    std::vector<PlacedBackend> backends_, on_devices_;
     std::vector<std::string> left_out_;
 };
 
-// One problem planned on one backend, with its own workspace.
+// Selects and plans; where that fails `why` holds every reason.
+rf_code plan_on(const Host&, const PlacedBackend&, const rf_problem&, rocforge_plan_t** plan, std::string& why);
+template <class Handle> rf_code plan_on(const Host& host, const PlacedBackend& backend, const rf_problem& problem, Handle& plan, std::string& why) {
+    rocforge_plan_t* made = nullptr;
+    const rf_code code = plan_on(host, backend, problem, &made, why);
+    plan.reset(made);
+    return code;
+}
+
+// One problem planned on one backend, with its own workspace in host memory.
 class Planned {
 public:
     // RF_OK, or the code and, in why, every reason.
-    rf_code open(const Host&, const HostBackend&, const rf_problem&, std::string& why);
+    rf_code open(const Host&, const PlacedBackend&, const rf_problem&, std::string& why);
     rf_code forward(rf_args, std::string& why);
     // As the plan describes it: "prefill_f32 avx2".
     std::string kernel() const;
@@ -83,10 +95,10 @@ private:
 };
 
 // select, plan_choice, forward.
-rf_code run_planned(const Host&, const HostBackend&, const rf_problem&, const rf_args&, std::string& why);
+rf_code run_planned(const Host&, const PlacedBackend&, const rf_problem&, const rf_args&, std::string& why);
 // rocforge_attention with the backend as the context's default, and the problem as a host writes it: no derived bits, masks that broadcast by extents
 // of 1, the scale left to its default where it is that.
-rf_code run_one_call(const Host&, const HostBackend&, const rf_problem&, const rf_args&, std::string& why);
+rf_code run_one_call(const Host&, const PlacedBackend&, const rf_problem&, const rf_args&, std::string& why);
 
 }  // namespace rocforge::conformance
 #endif

@@ -67,8 +67,8 @@ const Setting kSettings[] = {
     {"one thread", "[backend.cpu]\nthreads = 1\n", kLibraryThreads, always},
 };
 
-const HostBackend* cpu_of(const Host& host) {
-    const auto found = std::find_if(host.backends().begin(), host.backends().end(), [](const HostBackend& b) { return b.name == "cpu"; });
+const PlacedBackend* cpu_of(const Host& host) {
+    const auto found = std::find_if(host.backends().begin(), host.backends().end(), [](const PlacedBackend& b) { return b.name == "cpu"; });
     return found == host.backends().end() ? nullptr : &*found;
 }
 

@@ -59,7 +59,7 @@ struct Opened {
     bool refused = false;
 };
 
-Opened open(const Host& host, const HostBackend& backend, const rf_problem& problem) {
+Opened open(const Host& host, const PlacedBackend& backend, const rf_problem& problem) {
     Opened opened;
     std::string why;
     const rf_code code = opened.planned.open(host, backend, problem, why);
@@ -80,7 +80,7 @@ TEST_CASE("one plan serves a decode loop whose keys grow by one token a step") {
     c.batch = 3, c.head_q = 4, c.head_kv = 2, c.seq_q = 1, c.seq_kv = kCapacity, c.type = kF16, c.dim = 32;
     c.kv_lengths = {kCapacity, kCapacity, kCapacity};
     Host host(kThreeThreads);
-    for (const HostBackend& backend : host.backends()) {
+    for (const PlacedBackend& backend : host.backends()) {
         CAPTURE(backend.name);
         Prepared prepared(c);
         Cache keys(prepared.tensors, prepared.tensors.problem().k, offsetof(rf_args, k)),
@@ -112,7 +112,7 @@ TEST_CASE("one plan serves batches of prefill and decode over a paged cache") {
     c.batch = 4, c.head_q = 4, c.head_kv = 2, c.seq_q = 20, c.seq_kv = 40, c.page_size = 16, c.dim = 32, c.type = kBf16, c.layout = Layout::bshd;
     c.q_lengths = {20, 20, 1, 1}, c.kv_lengths = {40, 40, 40, 40};
     Host host(kThreeThreads);
-    for (const HostBackend& backend : host.backends()) {
+    for (const PlacedBackend& backend : host.backends()) {
         CAPTURE(backend.name);
         Prepared prepared(c);
         Cache keys(prepared.tensors, prepared.tensors.problem().k, offsetof(rf_args, k)),
@@ -181,7 +181,7 @@ TEST_CASE("strides past 2^31 elements reach the right elements") {
             }
     const Expectation expectation = expect(p, a);
     Host host(kThreeThreads);
-    for (const HostBackend& backend : host.backends()) {
+    for (const PlacedBackend& backend : host.backends()) {
         CAPTURE(backend.name);
         Opened opened = open(host, backend, p);
         if (opened.refused) continue;

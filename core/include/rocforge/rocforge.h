@@ -15,9 +15,10 @@ extern "C" {
 
 #define ROCFORGE_API __attribute__((visibility("default")))
 
-typedef struct rocforge_context rocforge_context; /* configuration, plugins, plan cache */
-typedef struct rocforge_choice rocforge_choice;   /* what selection decided, and why not the others */
-typedef struct rocforge_plan_t rocforge_plan_t;   /* one problem made ready on one device; reference-counted, immutable */
+typedef struct rocforge_context rocforge_context;   /* configuration, plugins, plan cache */
+typedef struct rocforge_choice rocforge_choice;     /* what selection decided, and why not the others */
+typedef struct rocforge_plan_t rocforge_plan_t;     /* one problem made ready on one device; reference-counted, immutable */
+typedef struct rocforge_device_t rocforge_device_t; /* memory, streams, clock and graphs of one device, as one backend lends them */
 
 /* What a host may lend to the library. Slots may be NULL: logs then go to stderr, memory comes from the library, threads from oneTBB.
  * All slots are called from any thread, also at once, live as long as the context and its plans, and do not call back into the context. */
@@ -180,11 +181,56 @@ typedef struct rocforge_plan_details {
 ROCFORGE_API void rocforge_plan_describe(const rocforge_plan_t*, rocforge_plan_details*);
 
 /* out = softmax(scale * q k^T) v as the plan's problem says. Enqueues on args->stream; on the CPU it is done when this returns. Allocates nothing.
- * Calls that may overlap need distinct workspace and zeroed. RF_INVALID: a pointer is missing, misaligned or the workspace is too small. */
+ * workspace and zeroed are 256-aligned; calls that may overlap need distinct ones. RF_INVALID: a pointer is missing, misaligned or the workspace is
+ * too small. */
 ROCFORGE_API rf_code rocforge_forward(const rocforge_plan_t*, const rf_args*, rf_error*);
 /* One call: plan from the cache, workspace from the hooks (args->workspace and zeroed are ignored). The problem's align fields are ignored too: the
  * pointers' own alignment is used, rounded down to 1 element, 16 or 256 bytes. */
 ROCFORGE_API rf_code rocforge_attention(rocforge_context*, const rf_device*, const rf_problem*, const rf_args*, rf_error*);
+
+/* ---- A device's memory ------------------------------------------------------------------------------------------------------------------- */
+
+/* For hosts that have no GPU runtime of their own: what the extensions of plugin.h (rocforge.memory/1, timer/1 and graph/1) offer, each call one
+ * slot of theirs. Nothing else in this library copies between devices. Streams, marks and graphs are opaque; a stream goes into rf_args.stream, and
+ * NULL is the device's default stream. Every function but open takes NULL for what it destroys as nothing to do. What a device failed at since the
+ * last wait is an error of the call that waits: RF_DEVICE, with the backend's words. */
+
+/* The device as `backend` lends it. RF_UNSUPPORTED: its memory is the host's (every CPU), or the backend lends none; RF_INCOMPATIBLE: its table lacks
+ * a slot; RF_UNAVAILABLE: it has no such device. Keeps the context's plugins alive, as plans do. */
+ROCFORGE_API rf_code rocforge_device_open(rocforge_context*, const rf_device*, const char* backend, rocforge_device_t**, rf_error*);
+/* After everything that it made was given back. Not beside another call for this handle. */
+ROCFORGE_API void rocforge_device_close(rocforge_device_t*);
+
+/* Memory of the device, 256-aligned, contents undefined, never NULL on RF_OK, 0 bytes included. RF_NO_MEMORY where there is none left. */
+ROCFORGE_API rf_code rocforge_device_allocate(rocforge_device_t*, uint64_t bytes, void** memory, rf_error*);
+/* Once no enqueued work uses it. */
+ROCFORGE_API void rocforge_device_release(rocforge_device_t*, void* memory);
+/* Copies start when `stream` has done what was enqueued before and are over when they return. */
+ROCFORGE_API rf_code rocforge_copy_to_device(rocforge_device_t*, void* to, const void* from_host, uint64_t bytes, void* stream, rf_error*);
+ROCFORGE_API rf_code rocforge_copy_to_host(rocforge_device_t*, void* to_host, const void* from, uint64_t bytes, void* stream, rf_error*);
+
+/* A stream that runs beside the default stream. */
+ROCFORGE_API rf_code rocforge_stream_create(rocforge_device_t*, void** stream, rf_error*);
+ROCFORGE_API void rocforge_stream_destroy(rocforge_device_t*, void* stream);
+/* Waits until the stream has done what was enqueued. */
+ROCFORGE_API rf_code rocforge_stream_synchronize(rocforge_device_t*, void* stream, rf_error*);
+
+/* Marks: moments by the device's own clock. RF_UNSUPPORTED: the backend lends no rocforge.timer/1. */
+ROCFORGE_API rf_code rocforge_mark_create(rocforge_device_t*, void** mark, rf_error*);
+ROCFORGE_API void rocforge_mark_destroy(rocforge_device_t*, void* mark);
+/* Enqueues; overwrites an earlier moment. */
+ROCFORGE_API rf_code rocforge_mark_record(rocforge_device_t*, void* mark, void* stream, rf_error*);
+/* Waits for both. */
+ROCFORGE_API rf_code rocforge_mark_elapsed_us(rocforge_device_t*, void* first, void* second, double* us, rf_error*);
+
+/* Graphs: what is enqueued on a stream (not the default one) between begin and end is kept instead of run, to be replayed with the same pointers.
+ * RF_UNSUPPORTED: the backend lends no rocforge.graph/1. Only plans with RF_P_CAPTURABLE may be run in between. */
+ROCFORGE_API rf_code rocforge_graph_begin(rocforge_device_t*, void* stream, rf_error*);
+ROCFORGE_API rf_code rocforge_graph_end(rocforge_device_t*, void* stream, void** graph, rf_error*);
+/* Enqueues. */
+ROCFORGE_API rf_code rocforge_graph_replay(rocforge_device_t*, void* graph, void* stream, rf_error*);
+/* Once no replay is under way. */
+ROCFORGE_API void rocforge_graph_destroy(rocforge_device_t*, void* graph);
 
 #ifdef __cplusplus
 }

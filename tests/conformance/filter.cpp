@@ -1,0 +1,48 @@
+#include "filter.h"
+
+#include <cstdlib>
+
+namespace rocforge::conformance {
+namespace {
+
+std::string variable(const char* name) {
+    const char* value = std::getenv(name);
+    return value ? value : "";
+}
+
+}  // namespace
+
+bool matches(std::string_view glob, std::string_view name) {
+    if (glob.empty()) return name.empty();
+    if (glob[0] == '*') return matches(glob.substr(1), name) || (!name.empty() && matches(glob, name.substr(1)));
+    return !name.empty() && (glob[0] == '?' || glob[0] == name[0]) && matches(glob.substr(1), name.substr(1));
+}
+
+bool matches_any(std::string_view globs, std::string_view name) {
+    if (globs.empty()) return true;
+    for (std::size_t comma = 0; comma != std::string_view::npos; globs.remove_prefix(comma == std::string_view::npos ? 0 : comma + 1)) {
+        comma = globs.find(',');
+        if (matches(globs.substr(0, comma), name)) return true;
+    }
+    return false;
+}
+
+bool wanted_case(const std::string& name) {
+    static const std::string globs = variable("ROCFORGE_TEST_CASES");
+    return matches_any(globs, name);
+}
+bool wanted_backend(const std::string& name) { return matches_any(variable("ROCFORGE_TEST_BACKEND"), name); }
+bool wanted_manner(const std::string& name) { return matches_any(variable("ROCFORGE_TEST_MANNERS"), name); }
+
+std::string device_name(const rf_device& device) {
+    if (device.kind == RF_DEVICE_CPU) return "cpu";
+    return (device.kind == RF_DEVICE_CUDA ? "cuda:" : device.kind == RF_DEVICE_ROCM ? "rocm:" : "device:") + std::to_string(device.ordinal);
+}
+bool wanted_device(const rf_device& device) {
+    const std::string wanted = variable("ROCFORGE_TEST_DEVICE");
+    return wanted.empty() || wanted == device_name(device);
+}
+
+bool narrowed_to_some_backends() { return !variable("ROCFORGE_TEST_BACKEND").empty() || !variable("ROCFORGE_TEST_DEVICE").empty(); }
+
+}  // namespace rocforge::conformance

@@ -1,0 +1,251 @@
+#include "on_device.h"
+
+#include <algorithm>
+#include <cstring>
+#include <stdexcept>
+
+namespace rocforge::conformance {
+namespace {
+
+constexpr std::uint64_t kAlign = 256, kGuardBytes = 1024;  // as between host tensors: a kernel's overrun is at most a tile row
+constexpr std::byte kGuard{0xFF};                          // as a number of any type a NaN: a value read from it shows, too
+constexpr std::uint64_t kFirstBlockBytes = 64 << 20;
+
+rf_error empty_error() {
+    rf_error error{};
+    error.struct_size = sizeof error;
+    return error;
+}
+
+std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+constexpr std::size_t kPointers[] = {offsetof(rf_args, q),
+                                     offsetof(rf_args, k),
+                                     offsetof(rf_args, v),
+                                     offsetof(rf_args, out),
+                                     offsetof(rf_args, lse),
+                                     offsetof(rf_args, mask),
+                                     offsetof(rf_args, alibi_slopes),
+                                     offsetof(rf_args, sink),
+                                     offsetof(rf_args, kv_lengths),
+                                     offsetof(rf_args, cu_seqlens_q),
+                                     offsetof(rf_args, cu_seqlens_kv),
+                                     offsetof(rf_args, block_table),
+                                     offsetof(rf_args, k_scale),
+                                     offsetof(rf_args, v_scale)};
+
+const std::byte* pointer_at(const rf_args& args, std::size_t offset) {
+    const std::byte* value = nullptr;
+    std::memcpy(&value, reinterpret_cast<const std::byte*>(&args) + offset, sizeof value);
+    return value;
+}
+void set_pointer(rf_args& args, std::size_t offset, const std::byte* value) {
+    std::memcpy(reinterpret_cast<std::byte*>(&args) + offset, &value, sizeof value);
+}
+
+}  // namespace
+
+void demand(rf_code code, const rf_error& error, const char* doing) {
+    if (code != RF_OK) throw std::runtime_error(std::string(doing) + ": " + rocforge_code_name(code) + ": " + error.message);
+}
+
+Device open_device(const Host& host, const PlacedBackend& backend) {
+    rf_error error = empty_error();
+    rocforge_device_t* device = nullptr;
+    demand(rocforge_device_open(host.context(), &backend.device, backend.name.c_str(), &device, &error), error, "opening the device");
+    return Device(device);
+}
+
+Made allocate(rocforge_device_t* device, std::uint64_t bytes) {
+    rf_error error = empty_error();
+    void* memory = nullptr;
+    demand(rocforge_device_allocate(device, bytes, &memory, &error), error, "allocating");
+    return {device, memory, rocforge_device_release};
+}
+
+Made create_stream(rocforge_device_t* device) {
+    rf_error error = empty_error();
+    void* stream = nullptr;
+    demand(rocforge_stream_create(device, &stream, &error), error, "making a stream");
+    return {device, stream, rocforge_stream_destroy};
+}
+
+rf_problem with_true_alignment(rf_problem p, const rf_args& a) {
+    for (const auto& [tensor, pointer] : {std::pair<rf_tensor*, const void*>{&p.q, a.q},
+                                          {&p.k, a.k},
+                                          {&p.v, a.v},
+                                          {&p.out, a.out},
+                                          {&p.lse, a.lse},
+                                          {&p.mask, a.mask},
+                                          {&p.k_scale, a.k_scale},
+                                          {&p.v_scale, a.v_scale}}) {
+        if (tensor->align != 0 || !pointer) continue;
+        const auto address = reinterpret_cast<std::uintptr_t>(pointer);
+        tensor->align = static_cast<std::uint32_t>(std::min<std::uintptr_t>(address & (~address + 1), kAlign));
+    }
+    return p;
+}
+
+// ---- Image
+
+Image::Image(const Materialised& tensors, std::uint64_t zeroed_bytes) : tensors_(tensors), zeroed_bytes_(zeroed_bytes) {
+    std::uint64_t end = kGuardBytes;
+    const auto place = [&](std::uint64_t bytes) {
+        const std::uint64_t offset = end;
+        end = round_up(offset + bytes) + kGuardBytes;
+        return offset;
+    };
+    for (const Span& span : tensors.spans()) {
+        const bool shared = std::any_of(pieces_.begin(), pieces_.end(), [&](const Piece& piece) { return piece.span->base == span.base; });
+        if (!shared) pieces_.push_back({&span, place(static_cast<std::uint64_t>(span.bytes))});
+    }
+    zeroed_offset_ = place(zeroed_bytes_);
+    host_.resize(end);
+}
+
+const std::byte* Image::refresh() {
+    std::fill(host_.begin(), host_.end(), kGuard);
+    for (const Piece& piece : pieces_) std::copy_n(piece.span->base, piece.span->bytes, host_.data() + piece.offset);
+    std::fill_n(host_.data() + zeroed_offset_, zeroed_bytes_, std::byte{0});
+    return host_.data();
+}
+
+rf_args Image::args(std::byte* base) const {
+    rf_args moved = tensors_.args();
+    for (const std::size_t offset : kPointers) {
+        const std::byte* pointer = pointer_at(moved, offset);
+        if (!pointer) continue;
+        const auto owner = std::find_if(pieces_.begin(), pieces_.end(), [&](const Piece& piece) {
+            return pointer >= piece.span->base && pointer < piece.span->base + piece.span->bytes;
+        });
+        if (owner == pieces_.end()) throw std::logic_error("a pointer of rf_args lies in no span");
+        set_pointer(moved, offset, base + owner->offset + (pointer - owner->span->base));
+    }
+    moved.zeroed = base + zeroed_offset_;
+    return moved;
+}
+
+std::string Image::collect(const std::byte* after) const {
+    std::uint64_t checked = 0;  // all before it is accounted for
+    const auto intact = [&](std::uint64_t end) {
+        const bool same =
+            std::equal(host_.begin() + static_cast<std::ptrdiff_t>(checked), host_.begin() + static_cast<std::ptrdiff_t>(end), after + checked);
+        checked = end;
+        return same;
+    };
+    for (const Piece& piece : pieces_) {
+        const std::string name = "the tensor at offset " + std::to_string(piece.span->args_offset) + " of rf_args";
+        if (!intact(piece.offset)) return "memory before " + name + ", or behind the one before it, was written to";
+        const auto bytes = static_cast<std::uint64_t>(piece.span->bytes);
+        if (piece.span->output) {
+            std::copy_n(after + piece.offset, bytes, piece.span->base);
+            checked = piece.offset + bytes;
+        } else if (!intact(piece.offset + bytes)) {
+            return name + ", an input, was written to";
+        }
+    }
+    if (!intact(zeroed_offset_)) return "memory behind the last tensor was written to";
+    if (!intact(zeroed_offset_ + zeroed_bytes_)) return "zeroed memory was not left zero";
+    return intact(host_.size()) ? "" : "memory behind zeroed was written to";
+}
+
+// ---- DeviceRunner
+
+struct DeviceRunner::Call {
+    PlanHandle plan;
+    Image image;
+    rf_args args{};
+    std::byte* base = nullptr;
+};
+
+DeviceRunner::DeviceRunner(const Host& host, const PlacedBackend& backend)
+    : host_(host), backend_(backend), device_(open_device(host, backend)), stream_(create_stream(device_.get())) {}
+
+// The block, grown where it is too small: the image first, the workspace behind it. What an earlier case left there is this one's garbage.
+std::byte* DeviceRunner::room(std::uint64_t bytes) {
+    if (bytes > block_bytes_) {
+        block_ = Made();
+        block_bytes_ = std::max({bytes, 2 * block_bytes_, kFirstBlockBytes});
+        block_ = allocate(device_.get(), block_bytes_);
+        const std::vector<std::byte> garbage(kFirstBlockBytes, kGuard);
+        rf_error error = empty_error();
+        for (std::uint64_t at = 0; at < block_bytes_; at += garbage.size())
+            demand(rocforge_copy_to_device(device_.get(), static_cast<std::byte*>(block_.get()) + at, garbage.data(),
+                                           std::min<std::uint64_t>(garbage.size(), block_bytes_ - at), nullptr, &error),
+                   error, "filling device memory");
+    }
+    return static_cast<std::byte*>(block_.get());
+}
+
+void DeviceRunner::enqueue(Call& call, void* stream) {
+    rf_error error = empty_error();
+    call.args.stream = stream;
+    demand(rocforge_forward(call.plan.get(), &call.args, &error), error, "forward");
+}
+
+// Captured once, its plan freed, replayed on the block and once more on the block as it was before.
+void DeviceRunner::run_captured(Call& call) {
+    rf_error error = empty_error();
+    void* graph = nullptr;
+    demand(rocforge_graph_begin(device_.get(), stream_.get(), &error), error, "beginning a capture");
+    enqueue(call, stream_.get());
+    demand(rocforge_graph_end(device_.get(), stream_.get(), &graph, &error), error, "ending a capture");
+    const Made owner(device_.get(), graph, rocforge_graph_destroy);
+    call.plan.reset();
+    for (int replay = 0; replay < 2; ++replay) {
+        if (replay > 0)
+            demand(rocforge_copy_to_device(device_.get(), call.base, call.image.refresh(), call.image.bytes(), stream_.get(), &error), error,
+                   "copying");
+        demand(rocforge_graph_replay(device_.get(), graph, stream_.get(), &error), error, "replaying");
+        demand(rocforge_stream_synchronize(device_.get(), stream_.get(), &error), error, "waiting for a replay");
+    }
+}
+
+bool DeviceRunner::lends_graphs() const {
+    rf_error error = empty_error();
+    if (rocforge_graph_begin(device_.get(), stream_.get(), &error) == RF_UNSUPPORTED) return false;
+    void* graph = nullptr;
+    demand(rocforge_graph_end(device_.get(), stream_.get(), &graph, &error), error, "capturing nothing");
+    rocforge_graph_destroy(device_.get(), graph);
+    return true;
+}
+
+rf_code DeviceRunner::run(DeviceManner manner, const Materialised& tensors, const rf_problem& problem, const rf_args& args, std::string& why) {
+    try {
+        return attempt(manner, tensors, problem, args, why);
+    } catch (const std::runtime_error& failure) {
+        why = failure.what();
+        return RF_DEVICE;
+    }
+}
+
+rf_code DeviceRunner::attempt(DeviceManner manner, const Materialised& tensors, const rf_problem& problem, const rf_args& args, std::string& why) {
+    PlanHandle plan;
+    const rf_code code = plan_on(host_, backend_, with_true_alignment(problem, args), plan, why);
+    if (code != RF_OK) return code;
+    rocforge_plan_details details{};
+    details.struct_size = sizeof details;
+    rocforge_plan_describe(plan.get(), &details);
+    Call call{std::move(plan), Image(tensors, details.zeroed_bytes)};
+    const std::uint64_t workspace_offset = round_up(call.image.bytes());
+    call.base = room(workspace_offset + details.workspace_bytes);
+    call.args = call.image.args(call.base);
+    call.args.workspace = call.base + workspace_offset;
+    call.args.workspace_bytes = details.workspace_bytes;
+    const bool default_stream = manner == DeviceManner::default_stream;
+    void* const stream = default_stream ? nullptr : stream_.get();
+    rf_error error = empty_error();
+    demand(rocforge_copy_to_device(device_.get(), call.base, call.image.refresh(), call.image.bytes(), stream, &error), error, "copying");
+    if (manner == DeviceManner::graph_replayed_twice && (details.flags & RF_P_CAPTURABLE)) {
+        run_captured(call);
+    } else {
+        enqueue(call, stream);
+        if (!default_stream) call.plan.reset();
+    }
+    after_.resize(call.image.bytes());
+    demand(rocforge_copy_to_host(device_.get(), after_.data(), call.base, after_.size(), stream, &error), error, "copying back");
+    why = call.image.collect(after_.data());
+    return why.empty() ? rf_code{RF_OK} : rf_code{RF_INTERNAL};
+}
+
+}  // namespace rocforge::conformance

@@ -1,0 +1,109 @@
+// A conformance case on a device with memory of its own: its tensors staged as one block, run in several manners, copied back and searched for what
+// was written where nothing may be. One allocation a device and one copy each way a run: on a borrowed GPU the minutes are few.
+#ifndef ROCFORGE_TESTS_CONFORMANCE_ON_DEVICE_H
+#define ROCFORGE_TESTS_CONFORMANCE_ON_DEVICE_H
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conformance/materialise.h"
+#include "host.h"
+
+namespace rocforge::conformance {
+
+// Throws std::runtime_error naming what was done unless code is RF_OK.
+void demand(rf_code code, const rf_error& error, const char* doing);
+
+struct GiveBack {
+    void operator()(rocforge_device_t* d) const { rocforge_device_close(d); }
+    void operator()(rocforge_plan_t* p) const { rocforge_plan_release(p); }
+};
+using Device = std::unique_ptr<rocforge_device_t, GiveBack>;
+using PlanHandle = std::unique_ptr<rocforge_plan_t, GiveBack>;
+
+// Throws where the backend lends no memory.
+Device open_device(const Host&, const PlacedBackend&);
+
+// Something that a device made and that goes back to it: memory, a stream, a graph.
+class Made {
+public:
+    using Release = void (*)(rocforge_device_t*, void*);
+    Made() = default;
+    Made(rocforge_device_t* device, void* handle, Release release) : device_(device), handle_(handle), release_(release) {}
+    Made(Made&& other) noexcept { swap(other); }
+    Made& operator=(Made&& other) noexcept {
+        swap(other);
+        return *this;
+    }
+    ~Made() {
+        if (handle_) release_(device_, handle_);
+    }
+    void* get() const { return handle_; }
+
+private:
+    void swap(Made& other) noexcept { std::swap(device_, other.device_), std::swap(handle_, other.handle_), std::swap(release_, other.release_); }
+    rocforge_device_t* device_ = nullptr;
+    void* handle_ = nullptr;
+    Release release_ = nullptr;
+};
+Made allocate(rocforge_device_t*, std::uint64_t bytes);
+Made create_stream(rocforge_device_t*);
+
+// The problem with the alignment that its pointers have, up to 256 bytes, where it promises none: kernels that read 16 bytes at once want to be told.
+rf_problem with_true_alignment(rf_problem, const rf_args&);
+
+// The tensors of a case laid out in one block, with guard bands between them, as a host copy of what the device holds.
+class Image {
+public:
+    Image(const Materialised&, std::uint64_t zeroed_bytes);
+    std::uint64_t bytes() const { return host_.size(); }
+    // Takes the tensors as they are now; guard bands and zeroed memory anew.
+    const std::byte* refresh();
+    // The arguments as pointers into a block at `base` of the device.
+    rf_args args(std::byte* base) const;
+    // From a copy of the block after a call: outputs go to the case's own tensors. Returns what was written where nothing may be, or "".
+    std::string collect(const std::byte* after) const;
+
+private:
+    struct Piece {
+        const Span* span;
+        std::uint64_t offset;
+    };
+    const Materialised& tensors_;
+    std::vector<Piece> pieces_;
+    std::uint64_t zeroed_offset_ = 0, zeroed_bytes_ = 0;
+    std::vector<std::byte> host_;
+};
+
+// How a case is run on a device. Each leaves the results in the case's own tensors.
+enum class DeviceManner { default_stream, own_stream_plan_freed_at_once, graph_replayed_twice };
+
+class DeviceRunner {
+public:
+    DeviceRunner(const Host&, const PlacedBackend&);
+    // RF_UNSUPPORTED with the reasons; RF_INTERNAL where memory was written to that is not an output's; whatever else the device or the plan failed
+    // with.
+    rf_code run(DeviceManner, const Materialised&, const rf_problem&, const rf_args&, std::string& why);
+    const PlacedBackend& backend() const { return backend_; }
+    rocforge_device_t* device() const { return device_.get(); }
+    bool lends_graphs() const;
+
+private:
+    struct Call;
+    rf_code attempt(DeviceManner, const Materialised&, const rf_problem&, const rf_args&, std::string& why);
+    void enqueue(Call&, void* stream);
+    void run_captured(Call&);
+    std::byte* room(std::uint64_t bytes);
+
+    const Host& host_;
+    PlacedBackend backend_;
+    Device device_;
+    Made block_, stream_;
+    std::uint64_t block_bytes_ = 0;
+    std::vector<std::byte> after_;
+};
+
+}  // namespace rocforge::conformance
+#endif
