@@ -1,5 +1,5 @@
 // How the CPU kernels cut one attention problem into work items. It knows no ABI type, allocates nothing, starts no thread and validates nothing:
-// limits.cpp has refused what the kernels do not run, schedule.cpp what the index tensors get wrong.
+// plugin.cpp has refused what the kernels do not run, schedule.cpp what the index tensors get wrong.
 #ifndef ROCFORGE_PLUGINS_CPU_ATTENTION_H
 #define ROCFORGE_PLUGINS_CPU_ATTENTION_H
 

@@ -1,5 +1,5 @@
 // Blocked attention with an online softmax: the spine of the CPU kernels, compiled once per instruction set through Highway.
-// One item at a time, in one worker's scratch. Which items there are is schedule.cpp's business; that the problem is one it runs, limits.cpp's.
+// One item at a time, in one worker's scratch. Which items there are is schedule.cpp's business; that the problem is one it runs, plugin.cpp's.
 // (Dao et al., FlashAttention, arXiv:2205.14135; the split of keys: Dao et al., Flash-Decoding, 2023.)
 
 // Left out: SSSE3, and what lies beyond AVX-512's common subset (the bits below HWY_AVX3), which gain nothing here and cost compile time; SVE,

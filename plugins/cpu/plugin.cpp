@@ -1,5 +1,5 @@
-// The cpu backend: adapts plugin.h's problems and arguments to attention.h's. Always there, on any machine that Highway knows; threads come
-// from the host's parallel_for alone, memory from the workspace alone. The math is in kernel.cpp, limits on geometry in limits.cpp.
+// The cpu backend: its options, devices, limits, plan and forward. Always there, on any machine that Highway knows; threads come from the host's
+// parallel_for alone, memory from the workspace alone. The math is in kernel.cpp; plugins/adapter turns problems and arguments into attention.h's.
 #include <rocforge/plugin.hpp>
 
 #include <algorithm>
@@ -10,8 +10,9 @@
 #include <string_view>
 #include <vector>
 
+#include "plugins/adapter/attention.h"
+#include "plugins/adapter/limits.h"
 #include "plugins/cpu/attention.h"
-#include "plugins/cpu/limits.h"
 #include "plugins/cpu/machine.h"
 
 namespace rocforge::cpu {
@@ -19,72 +20,17 @@ namespace {
 
 constexpr const char* kName = "cpu";
 
-Operand operand_of(const rf_tensor& t, bool present = true) {
-    if (!present) return {};
-    return {type_of(t.dtype), t.stride[0], t.stride[1], t.stride[2], t.stride[3]};
-}
+constexpr std::int64_t kMaxDim = 1024;                            // bounds a worker's scratch: 384 rows of q and out in f32, 3 MiB
+constexpr std::int64_t kMaxLength = (std::int64_t{1} << 31) - 1;  // Philox counts rows and keys in 32 bits
 
-std::int64_t scale_group(const Operand& scale, const rf_tensor& t, std::int64_t dim) { return scale.present() ? dim / t.shape[3] : 1; }
-
-Attention attention_of(const rf_problem& p) {
-    const auto has = [&](rf_features bits) { return (p.features & bits) != 0; };
-    Attention a{.batch = p.batch,
-                .head_q = p.q.shape[1],
-                .head_kv = p.k.shape[1],
-                .max_seq_q = p.max_seq_q,
-                .max_seq_kv = p.max_seq_kv,
-                .dim = p.q.shape[3],
-                .dim_v = p.v.shape[3],
-                .q_tokens = p.q.shape[2],
-                .kv_tokens = p.k.shape[2],
-                .page_size = p.page_size,
-                .pages = p.k.shape[0],
-                .block_table_stride = p.block_table_stride,
-                .q = operand_of(p.q),
-                .k = operand_of(p.k),
-                .v = operand_of(p.v),
-                .out = operand_of(p.out),
-                .mask = operand_of(p.mask, has(RF_F_MASK_BOOL | RF_F_MASK_ADD)),
-                .lse = operand_of(p.lse, has(RF_F_LSE)),
-                .k_scale = operand_of(p.k_scale, has(RF_F_KV_SCALES)),
-                .v_scale = operand_of(p.v_scale, has(RF_F_KV_SCALES)),
-                .scale = p.scale,
-                .causal = has(RF_F_CAUSAL),
-                .bottom_right = has(RF_F_BOTTOM_RIGHT),
-                .alibi = has(RF_F_ALIBI),
-                .sink = has(RF_F_SINK),
-                .dropout = has(RF_F_DROPOUT),
-                .kv_lengths = has(RF_F_KV_LENGTHS),
-                .ragged_q = has(RF_F_RAGGED_Q),
-                .ragged_kv = has(RF_F_RAGGED_KV),
-                .paged = has(RF_F_PAGED_KV),
-                .wide_index = p.index_dtype.bits == 64};
-    a.k_scale_group = scale_group(a.k_scale, p.k_scale, a.dim);
-    a.v_scale_group = scale_group(a.v_scale, p.v_scale, a.dim_v);
-    if (has(RF_F_WINDOW)) a.window_left = p.window_left, a.window_right = p.window_right;
-    if (has(RF_F_DIAGONAL)) a.diagonal = p.diagonal;
-    if (has(RF_F_SOFTCAP)) a.softcap = p.softcap;
-    if (has(RF_F_DROPOUT)) a.dropout_p = p.dropout_p;
-    return a;
-}
-
-Pointers pointers_of(const rf_args& args, float dropout_p) {
-    return {.q = args.q,
-            .k = args.k,
-            .v = args.v,
-            .out = args.out,
-            .lse = static_cast<float*>(args.lse),
-            .mask = args.mask,
-            .alibi_slopes = static_cast<const float*>(args.alibi_slopes),
-            .sink = static_cast<const float*>(args.sink),
-            .kv_lengths = args.kv_lengths,
-            .cu_seqlens_q = args.cu_seqlens_q,
-            .cu_seqlens_kv = args.cu_seqlens_kv,
-            .block_table = args.block_table,
-            .k_scale = args.k_scale,
-            .v_scale = args.v_scale,
-            .dropout = {args.dropout_seed, args.dropout_offset, kernels::Dropout::threshold_of(dropout_p)}};
-}
+constexpr adapter::Limits kLimits{.types = adapter::kFloats,
+                                  .max_dim = kMaxDim,
+                                  .max_dim_v = kMaxDim,
+                                  .dim_multiple = 1,
+                                  .max_batch = kMaxLength,
+                                  .max_heads = kMaxLength,
+                                  .max_seq = kMaxLength,
+                                  .max_page = kMaxLength};
 
 std::string lower(std::string_view text) {
     std::string result(text);
@@ -100,15 +46,6 @@ std::string kernel_name(const Attention& a, const Kernel& kernel) {
     return std::string(few ? "decode_" : a.ragged_q ? "ragged_" : "prefill_") + types[static_cast<int>(a.k.type)] + " " + lower(kernel.target);
 }
 
-// A slot's first refusal, as a sentence.
-struct FirstRefusal {
-    std::string text;
-    static void report(void* self, const rf_reason* reason) {
-        std::string& text = static_cast<FirstRefusal*>(self)->text;
-        if (text.empty()) text = std::string(reason->field) + " is " + reason->have + "; need " + reason->need;
-    }
-};
-
 class Plan {
 public:
     Plan(const rf_host_api& host, const Kernel& kernel, const Attention& attention, const Workspace& space)
@@ -122,7 +59,7 @@ public:
             throw Failure(RF_INVALID,
                           "cpu: workspace of " + std::to_string(args.workspace_bytes) + " bytes; the plan needs " + std::to_string(space_.bytes));
         }
-        Call call{*this, pointers_of(args, attention_.dropout_p), {}};
+        Call call{*this, adapter::pointers_of(args, attention_.dropout_p), {}};
         const std::string wrong =
             schedule(attention_, call.pointers, kernel_, space_, args.live_batch, static_cast<char*>(args.workspace), &call.schedule);
         if (!wrong.empty()) throw Failure(RF_INVALID, "cpu: " + wrong);
@@ -205,37 +142,27 @@ public:
 
     void supports(const rf_device& device, const rf_problem& problem, Reasons& reasons) const {
         if (device.kind != RF_DEVICE_CPU) reasons.refuse(RF_R_DEVICE_KIND, "device.kind", std::to_string(device.kind), "1 (cpu)");
-        check_limits(problem, reasons);
+        adapter::check(kLimits, problem, reasons);
         if (reasons.verdict() != RF_OK) return;  // a workspace is counted for problems within the limits alone
-        const Workspace least = plan_workspace(attention_of(problem), kernel_, workers_, problem.workspace_limit_bytes);
+        const Workspace least = plan_workspace(adapter::attention_of(problem), kernel_, workers_, problem.workspace_limit_bytes);
         if (static_cast<std::uint64_t>(least.bytes) <= problem.workspace_limit_bytes) return;
         reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(problem.workspace_limit_bytes),
                        "at least " + std::to_string(least.bytes) + " for one worker", "raise the limit");
     }
 
     rf_code kv_layout(const rf_device&, const rf_problem& problem, std::uint32_t index, rf_kv_layout& out) const {
-        if (index > 1) return RF_NOT_FOUND;
-        const bool paged = (problem.features & RF_F_PAGED_KV) != 0;
-        out = {.struct_size = out.struct_size,
-               .kind = paged ? std::uint32_t{RF_KV_PAGED} : std::uint32_t{RF_KV_CONTIGUOUS},
-               .page_min = paged ? 1 : 0,
-               .page_max = paged ? kMaxLength : 0,
-               .page_multiple = paged ? 1 : 0,
-               .align = 1,
-               .order = {0, 1, 2, 3}};
-        if (index == 1) std::swap(out.order[1], out.order[2]);  // tokens before heads: rows of a head lie apart, so the prefetcher sees less
-        return RF_OK;
+        return adapter::kv_layout(kLimits, problem, index, out);
     }
 
     std::unique_ptr<Plan> plan(const rf_device& device, const rf_problem& problem, std::uint32_t algo, rf_plan_info& info) const {
         if (algo != 0) throw Failure(RF_NOT_FOUND, "cpu: algo " + std::to_string(algo) + "; there is algo 0 alone");
         if (device.ordinal < 0) throw Failure(RF_UNAVAILABLE, "cpu: a hypothetical device runs nothing; use cpu:0");
-        FirstRefusal refusal;
-        const rf_sink sink{sizeof(rf_sink), 0, &refusal, FirstRefusal::report};
+        adapter::FirstRefusal refusal;
+        const rf_sink sink = refusal.sink();
         Reasons reasons(&sink);
         supports(device, problem, reasons);
         if (reasons.verdict() != RF_OK) throw Failure(RF_UNSUPPORTED, "cpu: " + refusal.text);
-        const Attention attention = attention_of(problem);
+        const Attention attention = adapter::attention_of(problem);
         const Workspace space = plan_workspace(attention, kernel_, workers_, problem.workspace_limit_bytes);
         auto made = std::make_unique<Plan>(host_, kernel_, attention, space);
         info = {.struct_size = info.struct_size,

@@ -36,8 +36,9 @@ TABLE = {
     "core/cli/": ["std", "system", "fmt/", "CLI/", "nlohmann/", "sdk/conformance/"] + HOST_API,
     "kernels/": ["std", "kernels/"],
     "kernels/platform/": ["std", "system", "kernels/", "hip/", "cuda"],
-    "plugins/": ["std", "system", "kernels/"] + SDK,
-    "plugins/cpu/": ["std", "system", "kernels/", "hwy/", "intrinsics"] + SDK,
+    "plugins/": ["std", "system", "kernels/", "plugins/adapter/"] + SDK,
+    "plugins/adapter/": ["std", "kernels/"] + SDK,
+    "plugins/cpu/": ["std", "system", "kernels/", "plugins/adapter/", "hwy/", "intrinsics"] + SDK,
     "examples/": ["std", "system"] + HOST_API,
 }
 
@@ -115,6 +116,8 @@ CLEAN = {
     "kernels/platform/hip.h": "#include <hip/hip_runtime.h>\n",
     "plugins/cpu/plugin.cpp": '#include <rocforge/plugin.hpp>\n#include <hwy/highway.h>\n#include "kernels/common/mask.h"\n#include "math.hpp"\n',
     "plugins/cpu/math.hpp": "#include <immintrin.h>\n",
+    "plugins/adapter/limits.h": "#include <rocforge/plugin.hpp>\n",
+    "plugins/other/plugin.cpp": '#include "plugins/adapter/limits.h"\n',
     "examples/host_c/main.c": "#include <rocforge/rocforge.h>\n",
 }
 PLANTS = [
@@ -131,6 +134,7 @@ PLANTS = [
     ("HIP outside platform", {"kernels/flash/a.h": "#include <hip/hip_runtime.h>\n"}, "kernels/ may not include hip/hip_runtime.h"),
     ("a plugin sees core", {"plugins/cpu/a.cpp": "#include <rocforge/rocforge.h>\n"}, "plugins/cpu/ may not include rocforge/rocforge.h"),
     ("a plugin sees another", {"plugins/other/a.cpp": '#include "../cpu/math.hpp"\n'}, "plugins/ may not include ../cpu/math.hpp"),
+    ("what plugins share sees one of them", {"plugins/adapter/a.cpp": '#include "plugins/cpu/math.hpp"\n'}, "plugins/adapter/ may not include plugins/cpu/math.hpp"),
     ("a plugin climbs out of an allowed prefix", {"plugins/cpu/a.cpp": '#include "kernels/../core/src/config.hpp"\n'}, "kernels/../core/src/config.hpp"),
     ("a plugin sees HIP", {"plugins/cpu/a.cpp": "#include <hip/hip_runtime.h>\n"}, "plugins/cpu/ may not include hip/hip_runtime.h"),
     ("Highway outside cpu", {"plugins/other/a.cpp": "#include <hwy/highway.h>\n"}, "plugins/ may not include hwy/highway.h"),
