@@ -12,14 +12,13 @@ namespace {
 using device::barrier;
 using device::thread_index;
 
-// The block's shared memory as the struct that it is: static on AMD; dynamic on NVIDIA, where more than 48 KiB cannot be static.
+// The block's shared memory as the struct that it is, by a pointer on NVIDIA too: what device.h has there is an address for PTX.
 template <class T> RF_DEVICE T& shared_object() {
 #if defined(RF_NVIDIA)
     extern RF_SHARED char rocforge_reference_shared[];
     return *reinterpret_cast<T*>(rocforge_reference_shared);
 #else
-    static RF_SHARED T object;
-    return object;
+    return *reinterpret_cast<T*>(device::shared_memory<sizeof(T)>());
 #endif
 }
 
@@ -35,7 +34,6 @@ template <class T> struct Block {
     const Pointers& p;
     Shared<T>& shared;
     Work work;
-    Span span;
     Extent keys;  // of this split, that any of the rows attends to
     int rows;     // of this block; rows past them repeat the last one and are not stored
 };
@@ -46,13 +44,13 @@ template <class T> RF_DEVICE void place_row(const Block<T>& block) {
     const Attention& a = block.a;
     const int r = thread_index() < block.rows ? thread_index() : block.rows - 1;
     const std::int64_t row = block.work.row_first + r;
-    const std::int64_t i = row / a.group(), h = block.work.kv_head * a.group() + row % a.group(), token = block.span.q_first + i;
+    const std::int64_t i = row / a.group(), h = block.work.kv_head * a.group() + row % a.group(), token = block.shared.span.q_first + i;
     Row& to = block.shared.row[thread_index()];
     to.i = i;
-    to.keys = block.span.rule.of_row(i, block.span.len_kv);
-    to.q = a.q.offset(block.span.q_batch, h, token);
-    to.out = a.out.offset(block.span.q_batch, h, token);
-    to.lse = a.lse.offset(block.span.q_batch, h, token);
+    to.keys = block.shared.span.rule.of_row(i, block.shared.span.len_kv);
+    to.q = a.q.offset(block.shared.span.q_batch, h, token);
+    to.out = a.out.offset(block.shared.span.q_batch, h, token);
+    to.lse = a.lse.offset(block.shared.span.q_batch, h, token);
     to.mask = a.mask.offset(block.work.b, h, i);
     to.head = static_cast<std::uint32_t>(h);
     to.dropout_head = static_cast<std::uint32_t>(block.work.b * a.head_q + h);
@@ -73,7 +71,7 @@ template <class T> RF_DEVICE void place_key(const Block<T>& block, std::int64_t 
     if (thread_index() >= T::kKeys) return;
     const Attention& a = block.a;
     const std::int64_t j = ExtentRule::clamp(first + thread_index(), block.keys.first, block.keys.end - 1);
-    const KeyPlace at = place_of_key(a, block.p, block.span, block.work.b, j);
+    const KeyPlace at = place_of_key(a, block.p, block.shared.span, block.work.b, j);
     KeyPlace64& to = block.shared.place[thread_index()];
     to.k = a.k.offset(at.axis0, block.work.kv_head, at.axis2);
     to.v = a.v.offset(at.axis0, block.work.kv_head, at.axis2);
@@ -128,7 +126,7 @@ template <class T> RF_DEVICE float score_of(const Block<T>& block, const Row& ro
     float score = a.scale * dot;
     if (a.softcap != 0) score = a.softcap * exact_tanh(score / a.softcap);
     if (a.alibi) {
-        const std::int64_t distance = row.i + block.span.rule.diagonal - j;
+        const std::int64_t distance = row.i + block.shared.span.rule.diagonal - j;
         score -= block.p.alibi_slopes[row.head] * static_cast<float>(distance < 0 ? -distance : distance);
     }
     if (a.mask.present()) {
@@ -318,7 +316,9 @@ template <class T> RF_DEVICE void store_rows(const Block<T>& block, const Column
     }
 }
 
-template <class T> RF_DEVICE void attend(const Block<T>& block, float* slots) {
+template <class T> RF_DEVICE void attend(const Block<T>& block, const Span& span, float* slots) {
+    if (thread_index() == 0) block.shared.span = span;
+    barrier();
     place_row(block);
     barrier();
     load_q(block);
@@ -360,7 +360,7 @@ template <class T> RF_DEVICE void attend_all(const Call& call) {
         const int rows = static_cast<int>(left < T::kRows ? left : T::kRows);
         const Extent any = span.rule.any_of_rows(work.row_first / a.group(), (work.row_first + rows - 1) / a.group() + 1, span.len_kv);
         float* const slots = call.cut.splits == 1 ? nullptr : reinterpret_cast<float*>(call.workspace) + n * slot_rows(a) * slot_floats(a);
-        attend(Block<T>{a, call.pointers, shared, work, span, split_of(any, call.cut, work.split), rows}, slots);
+        attend(Block<T>{a, call.pointers, shared, work, split_of(any, call.cut, work.split), rows}, span, slots);
         barrier();  // before the next piece of work writes to shared memory
     }
 }

@@ -68,6 +68,7 @@ template <class T> struct alignas(16) Shared {
     float factor[T::kRows];
     KeyPlace64 place[T::kKeys];
     Row row[T::kRows];
+    Span span;  // here, since registers are scarce
 };
 static_assert(sizeof(Shared<Wide>) <= 64 * 1024, "shared memory of an AMD workgroup");
 
@@ -87,8 +88,8 @@ constexpr std::int64_t row_blocks(const Attention& a) {
 // Pieces of work with the splits counted as one.
 constexpr std::int64_t items_of(const Attention& a) { return row_blocks(a) * a.head_kv * (a.ragged_q ? 1 : a.batch); }
 
-// Blocks of a grid; a block takes every so-manieth piece of work, so that a grid's limit limits no problem.
-constexpr std::int64_t kMaxGrid = 0x7FFFFFFF;
+// Blocks of a grid. AMD counts a grid's threads in 32 bits; a block takes every so-manieth piece of work, so that this limits no problem.
+constexpr std::int64_t kMaxGrid = 0xFFFFFFFF / Narrow::kThreads;
 constexpr std::int64_t grid_of(std::int64_t work) { return work < kMaxGrid ? work : kMaxGrid; }
 
 RF_HOST_DEVICE std::int64_t first_block_of(const Attention& a, const Pointers& p, std::int64_t b) {
