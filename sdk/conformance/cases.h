@@ -15,10 +15,11 @@ namespace rocforge::conformance {
 
 // Where the elements of q, k, v and out lie. In every gap stands a NaN (in out: poison that must survive).
 enum class Layout {
-    bhsd,        // contiguous; paged: [pages, head_kv, page_size, dim]
-    bshd,        // tokens before heads
-    padded,      // bhsd with gaps after rows, heads and sequences
-    packed_qkv,  // one [batch, seq, 3, head, dim] tensor: head_q == head_kv, seq_q == seq_kv, one type, dim_v == dim
+    bhsd,         // contiguous; paged: [pages, head_kv, page_size, dim]
+    bshd,         // tokens before heads
+    padded,       // bhsd with gaps after rows, heads and sequences
+    padded_by_8,  // the same, but the gaps are multiples of 8 elements, as vector loads of 16-bit types like them
+    packed_qkv,   // one [batch, seq, 3, head, dim] tensor: head_q == head_kv, seq_q == seq_kv, one type, dim_v == dim
 };
 
 enum class Pattern {
@@ -27,6 +28,7 @@ enum class Pattern {
     one_key,          // row i keeps key (3 i + 1) % seq_kv alone
     prefix_half,      // the upper half of the keys is excluded
     every_other_key,  // odd keys are excluded
+    checkered_64,     // every other block of 64 rows by 64 keys is excluded
     lowest_row,       // additive: row 1 is the type's lowest finite value throughout, other rows random
 };
 
@@ -90,8 +92,12 @@ struct Case {
 // A dim that is no multiple of 8: backends may refuse it on its own account.
 inline bool odd_dim(const Case& c) { return c.dim % 8 != 0 || c.dim_v % 8 != 0; }
 
-// Every case. Another seed gives the same table with other random values.
+// Every case. Another seed gives the same tables with other random values.
 std::vector<Case> all_cases(std::uint64_t seed = 1);
+// More cases in the geometry of matrix units, where a kernel of tiles does what it does nowhere else: 16-bit types, dims in multiples of 8, rows and
+// keys over several tiles and just past their ends, splits of long keys, whole blocks excluded. Groups NAME-bf16 and NAME-f16 are small enough for an
+// emulator. A backend whose kernels know no tiles learns little here that all_cases() does not tell.
+std::vector<Case> tile_cases(std::uint64_t seed = 1);
 
 }  // namespace rocforge::conformance
 #endif

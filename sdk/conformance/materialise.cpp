@@ -75,6 +75,10 @@ rf_tensor laid_out(const Case& c, rf_dtype type, std::int64_t axis0, std::int64_
         const std::int64_t row = dim + 3, head = tokens * row + 5;
         strides(heads * head + 7, head, row);
     }
+    if (c.layout == Layout::padded_by_8) {
+        const std::int64_t row = dim + 8, head = tokens * row + 16;
+        strides(heads * head + 24, head, row);
+    }
     return t;
 }
 
@@ -290,6 +294,9 @@ double Builder::mask_value(std::int64_t b, std::int64_t h, std::int64_t i, std::
         case Pattern::every_other_key:
             keep = j % 2 == 0;
             break;
+        case Pattern::checkered_64:
+            keep = (i / 64 + j / 64) % 2 == 0;
+            break;
         case Pattern::lowest_row:
             if (i == 1) return -largest(c.mask.type);
             break;
@@ -387,7 +394,7 @@ void Builder::results() {
     a.out = out + c.shift_elems * bytes_of(type);
     if (!has(RF_F_LSE)) return;
     p.lse = contiguous(kF32, {p.q.shape[0], c.head_q, p.q.shape[2], 1});
-    if (c.layout == Layout::padded)
+    if (c.layout == Layout::padded || c.layout == Layout::padded_by_8)
         for (int axis = 0; axis < 3; ++axis) p.lse.stride[axis] *= 2;
     allocate(offsetof(rf_args, lse), kF32, extent_elems(p.lse), true);
 }

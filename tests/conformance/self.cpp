@@ -36,8 +36,14 @@ struct Small {
 
 const double kTight = 1e-14;  // float64 sums of a few terms: some ulps of 1
 
+std::vector<Case> both_tables() {
+    std::vector<Case> cases = all_cases();
+    for (Case& c : tile_cases()) cases.push_back(std::move(c));
+    return cases;
+}
+
 Case find(const std::string& name) {
-    static const std::vector<Case> cases = all_cases();
+    static const std::vector<Case> cases = both_tables();
     const auto found = std::find_if(cases.begin(), cases.end(), [&](const Case& c) { return c.name == name; });
     REQUIRE_MESSAGE(found != cases.end(), name);
     return *found;
@@ -244,8 +250,8 @@ TEST_CASE("pages, lengths and scales lead to the elements that they name") {
     CHECK(s.row(0).out[0] == doctest::Approx((10 * 2 + 20 * 3 + 30 * 1) / 3.0).epsilon(kTight));
 }
 
-TEST_CASE("the table holds distinct names, each with its own seed") {
-    const std::vector<Case> cases = all_cases();
+TEST_CASE("the tables hold distinct names, each with its own seed") {
+    const std::vector<Case> cases = both_tables();
     std::set<std::string> names;
     std::set<std::uint64_t> seeds;
     for (const Case& c : cases) {
@@ -327,6 +333,10 @@ const Mutant kMutants[] = {
      lying([](rf_problem& p, rf_args&) { p.features &= ~RF_F_BOTTOM_RIGHT, p.diagonal += p.max_seq_kv - p.max_seq_q; })},
     {"shows one key past the diagonal", "causal/top-left-9x9", lying([](rf_problem& p, rf_args&) { ++p.diagonal; })},
     {"cuts the window one key short", "window/top-left-7x11-left3-right1", lying([](rf_problem& p, rf_args&) { --p.window_left; })},
+    {"leaves out the last of many keys", "decode-bf16/not-causal", lying([](rf_problem& p, rf_args&) { --p.max_seq_kv; })},
+    {"shows one key past the diagonal to many rows", "tile-seq/causal-65", lying([](rf_problem& p, rf_args&) { ++p.diagonal; })},
+    {"leaves a mask of whole blocks unread", "prefill-bf16/mask-checkered-not-causal",
+     lying([](rf_problem& p, rf_args&) { p.features &= ~RF_F_MASK_BOOL; })},
     {"drops the softcap", "numbers/softcap-50-f32", lying([](rf_problem& p, rf_args&) { p.features &= ~RF_F_SOFTCAP; })},
     {"drops alibi", "alibi/top-left-7x11", lying([](rf_problem& p, rf_args&) { p.features &= ~RF_F_ALIBI; })},
     {"drops the sink", "sink/random-bf16", lying([](rf_problem& p, rf_args&) { p.features &= ~RF_F_SINK; })},

@@ -1,0 +1,125 @@
+// What stands between a case and a device: the filters, the cases prepared on threads, and the image of a case that is copied to a device and back.
+// Each way in which a kernel may write where it must not is told.
+#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "filter.h"
+#include "on_device.h"
+#include "prepared.h"
+
+using namespace rocforge::conformance;
+
+namespace {
+
+// A case with gaps, a shifted base, lengths and lse: every kind of tensor that an image holds.
+Case intricate() {
+    Case c;
+    c.features |= RF_F_KV_LENGTHS | RF_F_SINK;
+    c.batch = 3, c.kv_lengths = {11, 0, 4}, c.layout = Layout::padded, c.shift_elems = 1;
+    return c;
+}
+
+// An image and what a device would hold of it.
+struct Staged {
+    Staged() : tensors(intricate()), image(tensors, 100), device(image.bytes()) { std::copy_n(image.refresh(), device.size(), device.begin()); }
+    rf_args args() { return image.args(device.data()); }
+    // What a pointer of the image's arguments points to.
+    template <class T> std::byte* at(T* rf_args::*member) {
+        return static_cast<std::byte*>(const_cast<void*>(static_cast<const void*>(args().*member)));
+    }
+    std::uint64_t offset(const void* pointer) const { return static_cast<std::uint64_t>(static_cast<const std::byte*>(pointer) - device.data()); }
+    Materialised tensors;
+    Image image;
+    std::vector<std::byte> device;
+};
+
+}  // namespace
+
+TEST_CASE("globs match whole names") {
+    CHECK(matches("pair/*", "pair/causal+window"));
+    CHECK(matches("*bf16/?inks", "feature-bf16/sinks"));
+    CHECK_FALSE(matches("pair", "pair/causal"));
+    CHECK_FALSE(matches("pair/*", "tile-pair/causal"));
+    CHECK(matches("*", ""));
+    CHECK(matches_any("", "anything"));
+    CHECK(matches_any("a,b*", "beta"));
+    CHECK_FALSE(matches_any("a,b", "beta"));
+}
+
+TEST_CASE("a device is named as the command line names it") {
+    CHECK(device_name({.struct_size = sizeof(rf_device), .kind = RF_DEVICE_CUDA, .ordinal = 1}) == "cuda:1");
+    CHECK(device_name({.struct_size = sizeof(rf_device), .kind = RF_DEVICE_CPU}) == "cpu");
+}
+
+TEST_CASE("cases prepared on threads come in the table's order, and one that cannot be made is told") {
+    std::vector<Case> cases(40);
+    for (std::size_t n = 0; n < cases.size(); ++n) cases[n].seq_q = static_cast<std::int64_t>(n % 7 + 1);
+    cases[30].type = kBool;  // no type of numbers
+    PreparedCases prepared(cases, 3);
+    for (std::size_t n = 0; n < 30; ++n) CHECK(prepared.next()->tensors.problem().max_seq_q == static_cast<std::int64_t>(n % 7 + 1));
+    CHECK_THROWS_AS(prepared.next(), std::invalid_argument);
+    CHECK(prepared.next()->tensors.problem().max_seq_q == 31 % 7 + 1);
+}
+
+TEST_CASE("an image keeps contents, offsets and what two tensors share") {
+    Staged s;
+    const rf_args &host = s.tensors.args(), device = s.args();
+    CHECK(s.offset(device.q) % 256 == 4);  // one f32 past an aligned base
+    CHECK(s.offset(device.lse) % 256 == 0);
+    CHECK(std::memcmp(s.at(&rf_args::kv_lengths), host.kv_lengths, 12) == 0);
+    CHECK(std::memcmp(s.at(&rf_args::q), host.q, 64) == 0);
+    CHECK(device.mask == nullptr);
+    CHECK(s.image.collect(s.device.data()) == "");
+
+    Case packed;
+    packed.layout = Layout::packed_qkv, packed.seq_kv = packed.seq_q;
+    const Materialised tensors(packed);
+    const Image image(tensors, 0);
+    std::vector<std::byte> device_memory(image.bytes());
+    const rf_args moved = image.args(device_memory.data()), &own = tensors.args();
+    const auto distance = [](const void* a, const void* b) { return static_cast<const char*>(b) - static_cast<const char*>(a); };
+    CHECK(distance(moved.q, moved.v) == distance(own.q, own.v));
+}
+
+TEST_CASE("what a device wrote comes back, and what it may not write is told") {
+    Staged s;
+    std::byte* out = s.at(&rf_args::out);
+    const float seven = 7;
+    std::memcpy(out, &seven, sizeof seven);
+    CHECK(s.image.collect(s.device.data()) == "");
+    CHECK(load(kF32, s.tensors.args().out, 0) == 7);
+
+    struct Row {
+        const char* what;
+        std::byte* (*place)(Staged&);
+        const char* told;
+    };
+    const Row rows[] = {
+        {"an input", [](Staged& w) { return w.at(&rf_args::k); }, "an input, was written to"},
+        {"an index", [](Staged& w) { return w.at(&rf_args::kv_lengths); }, "an input, was written to"},
+        {"before the first tensor", [](Staged& w) { return w.device.data(); }, "memory before"},
+        {"before out", [](Staged& w) { return w.at(&rf_args::out) - 5; }, "memory before"},
+        {"counters", [](Staged& w) { return w.at(&rf_args::zeroed) + 99; }, "not left zero"},
+        {"behind the counters", [](Staged& w) { return w.at(&rf_args::zeroed) + 100; }, "behind zeroed"},
+        {"the last byte", [](Staged& w) { return &w.device.back(); }, "behind zeroed"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.what);
+        Staged spoilt;
+        *row.place(spoilt) ^= std::byte{1};
+        CHECK(spoilt.image.collect(spoilt.device.data()).find(row.told) != std::string::npos);
+    }
+}
+
+TEST_CASE("alignment is promised as the pointers have it, and never over what a case promises") {
+    Materialised tensors(intricate());
+    const rf_problem p = with_true_alignment(tensors.problem(), tensors.args());
+    CHECK(p.q.align == 4);
+    CHECK(p.lse.align == 256);
+    rf_problem promised = tensors.problem();
+    promised.q.align = 2;
+    CHECK(with_true_alignment(promised, tensors.args()).q.align == 2);
+}
