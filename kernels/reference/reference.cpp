@@ -13,8 +13,6 @@ static_assert(kMaxDim == Wide::kMaxDim && kMaxDimV == Wide::kMaxDimV);
 
 bool is_amd(Family family) { return family == Family::gfx9 || family == Family::gfx11 || family == Family::gfx12; }
 
-std::int64_t blocks_over(std::int64_t x, std::int64_t step) { return x / step + (x % step != 0); }
-
 std::int64_t slot_bytes(const Attention& a) { return slot_rows(a) * slot_floats(a) * std::int64_t{sizeof(float)}; }
 
 // Enough blocks for a GPU: four fit into a compute unit of the smaller kernels, and some end early.
@@ -35,8 +33,7 @@ Cut cut_of(const Attention& a, std::int64_t items, const Machine& machine, std::
     const std::uint64_t affordable = workspace_limit_bytes / static_cast<std::uint64_t>(items * slot_bytes(a));
     if (affordable < static_cast<std::uint64_t>(splits)) splits = static_cast<std::int64_t>(affordable);
     if (splits < 2) return {};
-    const std::int64_t keys = blocks_over(blocks_over(a.max_seq_kv, splits), Narrow::kKeys) * Narrow::kKeys;
-    return {1, static_cast<std::int32_t>(blocks_over(a.max_seq_kv, keys)), keys};
+    return {.splits = static_cast<std::int32_t>(splits)};
 }
 
 }  // namespace

@@ -342,10 +342,13 @@ template <class T> RF_DEVICE void attend(const Block<T>& block, const Span& span
     store_rows(block, mine, slots);
 }
 
-RF_DEVICE Extent split_of(const Extent& keys, const Cut& cut, std::int64_t split) {
-    if (cut.splits == 1) return keys;
-    const std::int64_t first = split * cut.keys_per_split, end = first + cut.keys_per_split;
-    return {keys.first > first ? keys.first : first, keys.end < end ? keys.end : end};
+// The keys of one split: equal shares of what the rows attend to in this call, whatever the capacity or the window. {0, 0} where there are none.
+template <class T> RF_DEVICE Extent split_of(const Extent& keys, std::int64_t splits, std::int64_t split) {
+    if (keys.empty()) return {0, 0};
+    const std::int64_t start = keys.first / T::kKeys, blocks = (keys.end + T::kKeys - 1) / T::kKeys - start;
+    const std::int64_t share = (blocks + splits - 1) / splits, first = (start + split * share) * T::kKeys, end = first + share * T::kKeys;
+    const Extent part{keys.first > first ? keys.first : first, keys.end < end ? keys.end : end};
+    return part.empty() ? Extent{0, 0} : part;
 }
 
 template <class T> RF_DEVICE void attend_all(const Call& call) {
@@ -360,7 +363,7 @@ template <class T> RF_DEVICE void attend_all(const Call& call) {
         const int rows = static_cast<int>(left < T::kRows ? left : T::kRows);
         const Extent any = span.rule.any_of_rows(work.row_first / a.group(), (work.row_first + rows - 1) / a.group() + 1, span.len_kv);
         float* const slots = call.cut.splits == 1 ? nullptr : reinterpret_cast<float*>(call.workspace) + n * slot_rows(a) * slot_floats(a);
-        attend(Block<T>{a, call.pointers, shared, work, split_of(any, call.cut, work.split), rows}, span, slots);
+        attend(Block<T>{a, call.pointers, shared, work, split_of<T>(any, call.cut.splits, work.split), rows}, span, slots);
         barrier();  // before the next piece of work writes to shared memory
     }
 }
