@@ -41,6 +41,7 @@ std::uint64_t memory_bytes(const BenchCase& one);
 // Inputs of a case: normal random numbers from a fixed seed, repeated after 65,521 of them: their values do not change the time.
 struct BenchInput {
     explicit BenchInput(const BenchCase& one);
+    std::vector<const Buffer*> buffers() const { return {&q, &k, &v, &out, &kv_lengths, &block_table}; }
 
     rf_problem problem;
     rf_args args{};

@@ -1,14 +1,17 @@
-// rocforge bench: times forward on the shapes of a preset, each the median of several runs after a warm-up. Inputs are random; results are not
-// checked here. A shape that is refused or does not fit in memory is a row that says so.
+// rocforge bench: times forward on the shapes of presets, each the median of several runs after a warm-up. Inputs are random; results are not
+// checked here. A shape that is refused or does not fit in memory is a row that says so. How a run is timed is bench_timer's business.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <memory>
 #include <optional>
 #include <vector>
 
 #include "bench_case.hpp"
+#include "bench_timer.hpp"
+#include "device.hpp"
 #include "flags.hpp"
 #include "forward.hpp"
 #include "signals.hpp"
@@ -17,13 +20,14 @@
 namespace rocforge::cli {
 namespace {
 
-constexpr std::size_t kRuns = 7, kQuickRuns = 3;
+constexpr Budget kFull{7, 5e4, 1e5}, kQuick{3, 0, 0};
 constexpr double kQuickFlops = 2e10, kQuickBytes = 1 << 30;  // some tenths of a second on a small CPU
 
 struct BenchFlags {
     CommonFlags common;
     std::vector<std::string> backends;
-    std::string device, preset;
+    std::vector<std::string> presets;
+    std::string device;
     std::optional<rf_dtype> dtype;
     bool quick = false, json = false;
 };
@@ -36,35 +40,34 @@ struct Peer {
 
 struct Row {
     std::string backend, kernel, device;
-    double us = 0, least_us = 0, most_us = 0;
-    std::size_t runs = 0;
+    Times times;
     std::string error;  // why there is no figure
     Status status = Status::kDone;
+
+    double us() const { return times.us[times.us.size() / 2]; }
 };
 
 double rounded(double value, double steps) { return std::round(value * steps) / steps; }
 
 nlohmann::ordered_json to_json(const BenchCase& one, const Row& row) {
     const Extents& e = one.extents;
-    nlohmann::ordered_json line{{"preset", one.preset},
-                                {"peer", "rocforge:" + row.backend},
-                                {"dtype", torch_name(e.dtype)},
-                                {"batch", e.batch},
-                                {"head_q", e.head_q},
-                                {"head_kv", e.head_kv},
-                                {"seq_q", e.seq_q},
-                                {"seq_kv", e.seq_kv},
-                                {"dim", e.dim},
+    nlohmann::ordered_json line{{"preset", one.preset},   {"peer", "rocforge:" + row.backend},
+                                {"backend", row.backend}, {"dtype", torch_name(e.dtype)},
+                                {"batch", e.batch},       {"head_q", e.head_q},
+                                {"head_kv", e.head_kv},   {"seq_q", e.seq_q},
+                                {"seq_kv", e.seq_kv},     {"dim", e.dim},
                                 {"causal", one.causal}};
     if (!row.error.empty()) {
         line["error"] = row.error;
     } else {
-        line["us"] = rounded(row.us, 1e2);
-        line["tflops"] = rounded(one.flops() / row.us / 1e6, 1e3);
-        line["gbps"] = rounded(one.kv_bytes() / row.us / 1e3, 1e1);
-        line["us_min"] = rounded(row.least_us, 1e2);
-        line["us_max"] = rounded(row.most_us, 1e2);
-        line["runs"] = row.runs;
+        line["us"] = rounded(row.us(), 1e2);
+        line["tflops"] = rounded(one.flops() / row.us() / 1e6, 1e3);
+        line["gbps"] = rounded(one.kv_bytes() / row.us() / 1e3, 1e1);
+        line["us_min"] = rounded(row.times.us.front(), 1e2);
+        line["us_max"] = rounded(row.times.us.back(), 1e2);
+        line["runs"] = row.times.us.size();
+        line["timer"] = row.times.by_device ? "device" : "host";
+        line["cache"] = row.times.cold ? "flushed" : "kept";
         line["kernel"] = row.kernel;
     }
     line["device"] = row.device;
@@ -92,10 +95,12 @@ void print_row(const Terminal& terminal, const BenchCase& one, const Row& row) {
             fmt::format("  {:<22} {:<6} {:<8} {:<16} {}", shape, causal, dtype, row.backend, terminal.paint(Colour::kYellow, row.error)));
     }
     // One query a sequence is bound by memory, many are bound by arithmetic.
-    const std::string rate = one.extents.seq_q == 1 ? fmt::format("{:.1f} GB/s", one.kv_bytes() / row.us / 1e3)
-                                                    : fmt::format("{:.1f} GFLOP/s", one.flops() / row.us / 1e3);
-    terminal.line(fmt::format(kColumns, shape, causal, dtype, row.backend, human_us(row.us), human_us(row.least_us) + " .. " + human_us(row.most_us),
-                              rate, row.kernel));
+    const double gflops = one.flops() / row.us() / 1e3;
+    const std::string rate = one.extents.seq_q == 1 ? fmt::format("{:.1f} GB/s", one.kv_bytes() / row.us() / 1e3)
+                             : gflops < 1e4         ? fmt::format("{:.1f} GFLOP/s", gflops)
+                                                    : fmt::format("{:.1f} TFLOP/s", gflops / 1e3);
+    const std::string spread = human_us(row.times.us.front()) + " .. " + human_us(row.times.us.back());
+    terminal.line(fmt::format(kColumns, shape, causal, dtype, row.backend, human_us(row.us()), spread, rate, row.kernel));
 }
 
 std::string refusal_text(const Verdict& verdict) {
@@ -104,34 +109,6 @@ std::string refusal_text(const Verdict& verdict) {
         for (const Reason& reason : candidate.reasons) text += fmt::format("{}{}: {}", text.empty() ? "" : " | ", candidate.name, describe(reason));
     }
     return text.empty() ? "no backend is there to run it" : text;
-}
-
-// One peer on one case; nothing when Ctrl-C came meanwhile.
-std::optional<Row> measure(rocforge_context* context, const Peer& peer, const BenchInput& input, std::size_t runs, const std::string& label,
-                           const Terminal& progress) {
-    Row row{.backend = peer.name, .device = device_name(peer.device)};
-    const Verdict verdict = select(context, peer.device, input.problem, peer.name);
-    if (verdict.backend.empty()) {
-        row.error = refusal_text(verdict);
-        row.status = Status::kUnsupported;
-        return row;
-    }
-    row.backend = verdict.backend;
-    const Forward forward(verdict);
-    row.kernel = forward.kernel();
-    row.runs = runs;
-    std::vector<double> times;
-    for (std::size_t run = 0; run <= runs; ++run) {
-        progress.progress(fmt::format("{} {}: {}", label, row.backend, run == 0 ? "warm-up" : fmt::format("run {}/{}", run, runs)));
-        const double us = forward(input.args);
-        if (NoteInterrupts::interrupted()) return std::nullopt;
-        if (run > 0) times.push_back(us);
-    }
-    std::sort(times.begin(), times.end());
-    row.least_us = times.front();
-    row.us = times[times.size() / 2];
-    row.most_us = times.back();
-    return row;
 }
 
 Row refused_row(const Peer& peer, const std::string& error, Status status) {
@@ -144,19 +121,18 @@ public:
         : flags_(flags), people_(Terminal::for_people(flags.json)), progress_(stderr), context_(open_context(flags.common)) {
         for (const std::string& name : flags.backends.empty() ? std::vector<std::string>{""} : flags.backends) {
             peers_.push_back({name, find_device(context_.get(), flags.device, name)});
-            demand_host_device(peers_.back().device);
+            demand_present(peers_.back().device);
         }
     }
 
     Status run() {
-        std::vector<BenchCase> cases = bench_cases(flags_.preset.empty() ? "cpu" : flags_.preset, flags_.dtype);
+        std::vector<BenchCase> cases = all_cases();
         const std::size_t all = cases.size();
         if (flags_.quick) std::erase_if(cases, [](const BenchCase& one) { return one.flops() > kQuickFlops || one.kv_bytes() > kQuickBytes; });
         if (cases.empty()) {
-            throw Quit(Status::kUsage,
-                       fmt::format("--quick leaves out every shape of the preset {}: each is over its limits (rocforge bench --help); "
-                                   "drop --quick",
-                                   flags_.preset));
+            throw Quit(Status::kUsage, fmt::format("--quick leaves out every shape of --preset {}: each is over its limits (rocforge bench --help); "
+                                                   "drop --quick",
+                                                   fmt::join(flags_.presets, ", ")));
         }
         print_header(people_);
         const NoteInterrupts guard;
@@ -173,6 +149,58 @@ public:
     }
 
 private:
+    // A device in use, by the backend that lends it.
+    struct Lent {
+        std::unique_ptr<Device> memory;  // nullptr: the host's
+        std::unique_ptr<CacheFlush> flush;
+    };
+
+    std::vector<BenchCase> all_cases() const {
+        std::vector<BenchCase> cases;
+        for (const std::string& preset : flags_.presets.empty() ? std::vector<std::string>{"cpu"} : flags_.presets)
+            for (BenchCase& one : bench_cases(preset, flags_.dtype)) cases.push_back(std::move(one));
+        return cases;
+    }
+
+    const Lent& lent(const Verdict& verdict, const rf_device& device) {
+        const std::string key = verdict.backend + " " + device_name(device);
+        const auto known = lent_.find(key);
+        if (known != lent_.end()) return known->second;
+        Lent made{device_memory(context_.get(), device, verdict.backend), nullptr};
+        if (made.memory) made.flush = CacheFlush::make(context_.get(), device, verdict.backend, *made.memory);
+        return lent_.emplace(key, std::move(made)).first->second;
+    }
+
+    // One peer on one case; nothing when Ctrl-C came meanwhile.
+    std::optional<Row> measure(const Peer& peer, const BenchInput& input, const std::string& label) {
+        Row row{.backend = peer.name, .device = device_name(peer.device)};
+        const Verdict verdict = select(context_.get(), peer.device, input.problem, peer.name);
+        if (verdict.backend.empty()) {
+            row.error = refusal_text(verdict);
+            row.status = Status::kUnsupported;
+            return row;
+        }
+        row.backend = verdict.backend;
+        const Tell tell = [&](const std::string& step) {
+            if (!step.empty()) progress_.progress(fmt::format("{} {}: {}", label, row.backend, step));
+            return !NoteInterrupts::interrupted();
+        };
+        const Lent& where = lent(verdict, peer.device);
+        const Forward forward(verdict, where.memory.get());
+        row.kernel = forward.kernel();
+        const Budget& budget = flags_.quick ? kQuick : kFull;
+        std::optional<Times> times;
+        if (!where.memory) {
+            times = time_on_host(forward, input.args, budget, tell);
+        } else if (tell("copying inputs")) {
+            const Staged staged(*where.memory, input.args, input.buffers());
+            times = time_on_device(*where.memory, forward, staged.args(), where.flush.get(), budget, tell);
+        }
+        if (!times) return std::nullopt;
+        row.times = std::move(*times);
+        return row;
+    }
+
     // False: interrupted.
     bool run_case(const BenchCase& one, const std::string& label) {
         const std::uint64_t needed = memory_bytes(one), available = available_memory_bytes();
@@ -186,7 +214,7 @@ private:
         const BenchInput input(one);
         for (const Peer& peer : peers_) {
             try {
-                const std::optional<Row> row = measure(context_.get(), peer, input, flags_.quick ? kQuickRuns : kRuns, label, progress_);
+                const std::optional<Row> row = measure(peer, input, label);
                 if (!row) return false;
                 show(one, *row);
             } catch (const Quit& quit) {
@@ -214,19 +242,39 @@ private:
     Terminal people_, progress_;
     Context context_;
     std::vector<Peer> peers_;
+    std::map<std::string, Lent> lent_;
     std::size_t measured_ = 0;
     Status failure_ = Status::kDone, refused_ = Status::kDone;  // of the last row that failed, that was refused
 };
 
 constexpr const char* kHelp =
     R"(Presets: prefill and decode (bf16, sizes of a GPU), paged (decode over shuffled pages of 16 tokens), cpu (f32 and bf16).
-A median of 7 runs after a warm-up; min .. max is their spread. FLOPs are 4*batch*head_q*seq_q*seq_kv*dim, halved when causal; GB/s counts K and V once.
+FLOPs are 4*batch*head_q*seq_q*seq_kv*dim, halved when causal; GB/s counts K and V once. min .. max is the spread of the runs.
+
+On a CPU: the median of 7 runs after a warm-up, by the host's clock.
+On a GPU: the median of 7 runs or of as many as take 100 ms (1000 at most) after a warm-up of 50 ms, by the device's own clock where the backend lends
+it, a mark before and one behind each run. Before each run, outside its marks, a forward that writes 256 MiB empties the caches and keeps the device
+busy until the run is enqueued; inputs are copied once. JSON says so by row: "timer" is "device" or "host", "cache" "flushed" or "kept".
 
 Examples:
   rocforge bench --preset cpu --quick
   rocforge bench --preset decode --backend cpu --dtype f32 --json > rows.jsonl
+  rocforge bench --device cuda:0 --preset prefill --preset decode --backend flash_attention --json
 
 Exit status: 0 something was measured, 2 bad usage, 3 every shape was refused, 4 a backend failed or nothing fits in memory, 130 interrupted)";
+
+// May be repeated; each value by the one parser.
+void add_preset(CLI::App& command, std::vector<std::string>& presets) {
+    const auto add = [&presets](const std::vector<std::string>& texts) {
+        try {
+            for (const std::string& text : texts) presets.push_back(parse_preset(text));
+        } catch (const std::invalid_argument& wrong) { throw CLI::ValidationError("--preset", wrong.what()); }
+    };
+    command.add_option_function<std::vector<std::string>>("--preset", add, "prefill, decode, paged or cpu, may be repeated; default: cpu")
+        ->type_name("PRESET")
+        ->expected(1)
+        ->take_all();
+}
 
 }  // namespace
 
@@ -238,10 +286,10 @@ Command add_bench(CLI::App& app) {
         ->type_name("NAME")
         ->expected(1)
         ->take_all();
-    command->add_option("--device", flags->device, "Unset: the backend's first device")->type_name("DEVICE");
-    add_value(*command, "--preset", flags->preset, parse_preset, "PRESET", "prefill, decode, paged or cpu; default: cpu");
+    command->add_option("--device", flags->device, "cpu, rocm:0, cuda:0; unset: the backend's first device")->type_name("DEVICE");
+    add_preset(*command, flags->presets);
     add_value(*command, "--dtype", flags->dtype, parse_dtype, "DTYPE", "f32, f16 or bf16, default: the preset's own");
-    command->add_flag("--quick", flags->quick, "3 runs, and only shapes of at most 2e10 FLOP and 1 GiB of K and V");
+    command->add_flag("--quick", flags->quick, "3 runs, a warm-up of one, and only shapes of at most 2e10 FLOP and 1 GiB of K and V");
     command->add_flag("--json", flags->json, "One object a line on stdout");
     add_common(*command, flags->common);
     return {command, [flags] { return Bench(*flags).run(); }};

@@ -1,5 +1,5 @@
-// rocforge doctor: one report of what was read, searched, tried and found, for a person or a bug report. A refused plugin or a missing device is
-// a finding; only a configuration that cannot be used is a failure.
+// rocforge doctor: one report of what was read, searched, tried and found, for a person or a bug report. A refused plugin is a
+// finding, hardware that is not there merely told; only a configuration that cannot be used is a failure.
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -77,7 +77,7 @@ void print_verdict(const Terminal& terminal, rocforge_context* context, const In
     }
     for (const Backend& backend : inventory.backends) unavailable += backend.found.devices.empty() ? 1 : 0;
     const std::string why_not = not_ready(context);
-    const std::size_t findings = refused + unavailable + warnings;
+    const std::size_t findings = refused + warnings;  // a backend whose hardware is elsewhere is none
     const std::string counts = fmt::format("plugins: {} loaded, {} refused, {} disabled; backends: {}, {} without a device; warnings: {}", loaded,
                                            refused, disabled, inventory.backends.size(), unavailable, warnings);
     if (!why_not.empty()) terminal.line(fmt::format("{}: {}", terminal.paint(Colour::kRed, "not ready"), why_not));

@@ -1,5 +1,5 @@
 // rocforge run: attention on the tensors of a safetensors file. The output appears complete or not at all, and is known to be writable before
-// anything is computed. Computes in host memory alone.
+// anything is computed. On a device that has its own memory the tensors are staged there and back.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -36,6 +36,7 @@ Examples:
   rocforge run in.safetensors out.safetensors
   rocforge run in.safetensors out.safetensors --causal top-left --dtype bf16 --lse
   rocforge run in.safetensors out.safetensors --backend cpu --layout bshd --json
+  rocforge run in.safetensors out.safetensors --device cuda:0 --backend flash_attention
 
 Exit status: 0 done, 2 bad usage or input, 3 no backend supports the problem, 4 the backend failed or is unavailable, 5 file error)";
 
@@ -106,9 +107,17 @@ void print_people(const Terminal& terminal, const RunFlags& flags, const Attenti
                               flags.rules.lse ? fmt::format(", lse F32 [{}]", fmt::join(input.lse_shape, ", ")) : ""));
 }
 
-double compute(const RunFlags& flags, const AttentionInput& input, const Verdict& verdict, const Forward& forward) {
+// Runs in the memory of `device`, or (nullptr) the host's; the results are in `input` then.
+double compute(const RunFlags& flags, const AttentionInput& input, const Verdict& verdict, const Forward& forward, const Device* device) {
     const Waiting waiting(!flags.json, verdict, forward, input.problem);
-    return forward(input.args);
+    if (!device) return forward(input.args);
+    std::vector<const Buffer*> buffers{&input.out, &input.lse};
+    for (const Buffer& each : input.buffers) buffers.push_back(&each);
+    const Staged staged(*device, input.args, buffers);
+    const double us = forward(staged.args());
+    staged.fetch(input.out);
+    staged.fetch(input.lse);
+    return us;
 }
 
 Status run(const RunFlags& flags) {
@@ -124,9 +133,10 @@ Status run(const RunFlags& flags) {
     const rf_device device = find_device(context.get(), flags.device, flags.backend);
     const Verdict verdict = select(context.get(), device, input.problem, flags.backend);
     if (verdict.backend.empty()) throw refused(verdict);
-    demand_host_device(device);
-    const Forward forward(verdict);
-    const double forward_us = compute(flags, input, verdict, forward);
+    demand_present(device);
+    const std::unique_ptr<Device> memory = device_memory(context.get(), device, verdict.backend);
+    const Forward forward(verdict, memory.get());
+    const double forward_us = compute(flags, input, verdict, forward, memory.get());
     write_result(input, file);
 
     const rf_device own = device_as_named_by(context.get(), verdict, device);

@@ -1,10 +1,6 @@
 #include "forward.hpp"
 
-#include <fmt/format.h>
-
 #include <chrono>
-
-#include "names.hpp"
 
 namespace rocforge::cli {
 namespace {
@@ -15,19 +11,7 @@ double us_since(Clock::time_point start) { return std::chrono::duration<double, 
 
 }  // namespace
 
-void demand_host_device(const rf_device& device) {
-    if (device.ordinal < 0) {
-        throw Quit(Status::kBackend,
-                   fmt::format("{} is known but not in this machine; name a device of this machine (rocforge list), or ask rocforge explain",
-                               device_name(device)));
-    }
-    if (device.kind != RF_DEVICE_CPU) {
-        throw Quit(Status::kBackend,
-                   fmt::format("{} has memory of its own, this command computes in host memory; use --device cpu", device_name(device)));
-    }
-}
-
-Forward::Forward(const Verdict& verdict) {
+Forward::Forward(const Verdict& verdict, const Device* device) : device_(device) {
     rocforge_plan_t* plan = nullptr;
     LibraryError error;
     const Clock::time_point start = Clock::now();
@@ -39,21 +23,34 @@ Forward::Forward(const Verdict& verdict) {
     details.struct_size = sizeof details;
     rocforge_plan_describe(plan, &details);
     kernel_ = details.kernel ? details.kernel : "";
-    demand_memory(details.workspace_bytes + details.zeroed_bytes);
-    workspace_ = Buffer(details.workspace_bytes);
-    zeroed_ = Buffer(details.zeroed_bytes);
+    workspace_bytes_ = details.workspace_bytes;
+    take_scratch(details);
 }
 
-double Forward::operator()(rf_args args) const {
-    args.workspace = workspace_.data();
-    args.workspace_bytes = workspace_.span().size();
-    args.zeroed = zeroed_.data();
+void Forward::take_scratch(const rocforge_plan_details& details) {
+    if (!device_) {
+        demand_memory(details.workspace_bytes + details.zeroed_bytes);
+        workspace_ = Buffer(details.workspace_bytes);
+        zeroed_ = Buffer(details.zeroed_bytes);
+        return;
+    }
+    device_workspace_ = DeviceBuffer(*device_, details.workspace_bytes);
+    device_zeroed_ = DeviceBuffer(*device_, Buffer(details.zeroed_bytes).span());
+}
+
+void Forward::enqueue(rf_args args) const {
+    args.workspace = device_ ? device_workspace_.data() : workspace_.data();
+    args.workspace_bytes = workspace_bytes_;
+    args.zeroed = device_ ? device_zeroed_.data() : zeroed_.data();
     LibraryError error;
+    check(rocforge_forward(plan_.get(), &args, &error), error);
+}
+
+double Forward::operator()(const rf_args& args) const {
     const Clock::time_point start = Clock::now();
-    const rf_code code = rocforge_forward(plan_.get(), &args, &error);
-    const double us = us_since(start);
-    check(code, error);
-    return us;
+    enqueue(args);
+    if (device_) device_->synchronize();
+    return us_since(start);
 }
 
 }  // namespace rocforge::cli

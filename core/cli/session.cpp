@@ -24,6 +24,11 @@ std::vector<Reason> reasons_of(const rocforge_choice* choice, std::uint32_t cand
     }
 }
 
+// The library puts the backend's name before its messages; a list has it in a column of its own.
+std::string without_name(std::string text, const std::string& backend) {
+    return text.starts_with(backend + ": ") ? text.substr(backend.size() + 2) : text;
+}
+
 Verdict read_verdict(Choice choice) {
     Verdict verdict;
     rocforge_choice_info info{};
@@ -99,7 +104,7 @@ Devices devices_of(rocforge_context* context, const rocforge_backend_info& backe
             continue;
         }
         if (code != RF_NOT_FOUND)
-            found.unavailable = error.message[0] ? error.message : rocforge_code_name(code);
+            found.unavailable = error.message[0] ? without_name(error.message, backend.name) : rocforge_code_name(code);
         else if (index == 0)
             found.unavailable = "it reports no device";
         return found;

@@ -47,7 +47,8 @@ struct Region {
 // The device: its memory, its streams, what failed since the last wait. One lock around all of it.
 class World {
 public:
-    explicit World(std::string fails, std::uint64_t capacity_bytes) : fails_(std::move(fails)), capacity_bytes_(capacity_bytes) {}
+    World(std::string fails, std::uint64_t capacity_bytes, bool computes_nothing)
+        : idle(computes_nothing), fails_(std::move(fails)), capacity_bytes_(capacity_bytes) {}
     ~World() {
         for (const auto& [address, region] : regions_) munmap(reinterpret_cast<void*>(address), region.reserved);
     }
@@ -55,6 +56,7 @@ public:
     World& operator=(const World&) = delete;
 
     std::recursive_mutex guard;
+    const bool idle;  // forward computes nothing: for what is about time alone
 
     bool fails(const char* step) const { return fails_ == step; }
     void may_fail(const char* step) const {
@@ -132,6 +134,8 @@ void compute(World& world, const rf_problem& p, const rf_args& device_args) {
     for (std::uint64_t n = 0; n < kZeroedBytes; ++n)
         if (counters[n] != std::byte{0}) throw Failure(RF_DEVICE, "zeroed memory is not zero");
     std::memset(a.workspace, 0x5A, kWorkspaceBytes);
+    world.ran();
+    if (world.idle) return;
     for (std::int64_t b = 0; b < p.batch; ++b) {
         const Sequence s = sequence_of(p, a, b);
         for (std::int64_t h = 0; h < p.q.shape[1]; ++h)
@@ -143,7 +147,6 @@ void compute(World& world, const rf_problem& p, const rf_args& device_args) {
                 if (p.features & RF_F_LSE) store(kF32, a.lse, offset_of(p.lse, at.axis0, h, at.axis2, 0), row.lse);
             }
     }
-    world.ran();
 }
 
 template <std::int32_t kKind> class StandIn {
@@ -161,7 +164,8 @@ public:
 
     explicit StandIn(const rf_host_api& host)
         : world(std::make_shared<World>(host.option(host.self, "stand_in_gpu", "fail"),
-                                        std::stoull(host.option(host.self, "stand_in_gpu", "memory_mib")) << 20)) {}
+                                        std::stoull(host.option(host.self, "stand_in_gpu", "memory_mib")) << 20,
+                                        host.option(host.self, "stand_in_gpu", "compute") == std::string("nothing"))) {}
 
     rf_code device(std::int32_t index, rf_device& out) const {
         if (kKind == RF_DEVICE_ROCM) throw Failure(RF_UNAVAILABLE, "no GPU of this kind here: a stand-in has none");
@@ -309,7 +313,8 @@ constexpr rf_option kFail{sizeof(rf_option),
                           "nothing",
                           "the step that fails, the table that is not lent"},
     kMemoryMib{sizeof(rf_option), 0, "memory_mib", "1..1048576", "1024", "the device's memory"};
-constexpr const rf_option* kOptions[]{&kFail, &kMemoryMib, nullptr};
+constexpr rf_option kCompute{sizeof(rf_option), 0, "compute", "attention|nothing", "attention", "what forward does"};
+constexpr const rf_option* kOptions[]{&kFail, &kMemoryMib, &kCompute, nullptr};
 
 // All but dropout, so that something is refused.
 constexpr rf_features kFeatures = RF_F_CAUSAL | RF_F_BOTTOM_RIGHT | RF_F_WINDOW | RF_F_GROUPED_HEADS | RF_F_MASK_BOOL | RF_F_MASK_ADD | RF_F_ALIBI |

@@ -1,0 +1,135 @@
+#include "bench_timer.hpp"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "problem.hpp"
+
+namespace rocforge::cli {
+namespace {
+
+constexpr std::int64_t kFlushHeads = 16, kFlushRows = 65536, kFlushDim = 128;  // out of 256 MiB in 16 bits
+constexpr std::size_t kMostRuns = 1000;
+constexpr double kChunkUs = 2e5;         // between two looks at Ctrl-C
+constexpr std::size_t kChunkRuns = 100;  // launches that a driver queues without making the host wait: some hundreds
+
+// Every row of q is the same one.
+rf_problem flush_problem(rf_dtype dtype) {
+    Extents extents;
+    extents.dtype = dtype;
+    extents.head_q = extents.head_kv = kFlushHeads;
+    extents.seq_q = kFlushRows;
+    extents.dim = extents.dim_v = kFlushDim;
+    rf_problem problem = problem_of(extents, {});
+    std::fill_n(problem.q.stride, 3, 0);
+    return problem;
+}
+
+std::uint64_t flush_bytes(const rf_tensor& tensor) { return static_cast<std::uint64_t>(bytes_of(tensor)); }
+
+// One run at a time: what is before the first mark is the flush.
+class Runs {
+public:
+    Runs(const Device& device, const Forward& forward, const rf_args& args, const CacheFlush* flush)
+        : device_(device), forward_(forward), args_(args), flush_(flush), by_device_(Mark::lent_by(device)) {}
+
+    bool by_device() const { return by_device_; }
+    // Microseconds of each of `count` runs, in order, and of all of it, flushes included.
+    double measure(std::size_t count, std::vector<double>& us) { return by_device_ ? by_marks(count, us) : by_host(count, us); }
+
+private:
+    double by_marks(std::size_t count, std::vector<double>& us) {
+        while (marks_.size() < 2 * count + 1) marks_.emplace_back(device_);
+        marks_[2 * count].record();
+        for (std::size_t run = 0; run < count; ++run) {
+            if (flush_) flush_->enqueue();
+            marks_[2 * run].record();
+            forward_.enqueue(args_);
+            marks_[2 * run + 1].record();
+        }
+        device_.synchronize();
+        for (std::size_t run = 0; run < count; ++run) us.push_back(marks_[2 * run + 1].us_since(marks_[2 * run]));
+        return marks_[2 * count - 1].us_since(marks_[2 * count]);
+    }
+    double by_host(std::size_t count, std::vector<double>& us) {
+        double all = 0;
+        for (std::size_t run = 0; run < count; ++run) {
+            if (flush_) flush_->enqueue();
+            device_.synchronize();
+            us.push_back(forward_(args_));
+            all += us.back();
+        }
+        return all;
+    }
+
+    const Device& device_;
+    const Forward& forward_;
+    const rf_args& args_;
+    const CacheFlush* flush_;
+    const bool by_device_;
+    std::vector<Mark> marks_;
+};
+
+std::size_t runs_in(double us, double us_of_one) { return static_cast<std::size_t>(std::ceil(us / std::max(us_of_one, 0.1))); }
+
+}  // namespace
+
+std::optional<Times> time_on_host(const Forward& forward, const rf_args& args, const Budget& budget, const Tell& tell) {
+    Times times;
+    for (std::size_t run = 0; run <= budget.least_runs; ++run) {
+        if (!tell(run == 0 ? "warm-up" : fmt::format("run {}/{}", run, budget.least_runs))) return std::nullopt;
+        const double us = forward(args);
+        if (run > 0) times.us.push_back(us);
+    }
+    std::sort(times.us.begin(), times.us.end());
+    return tell("") ? std::optional(times) : std::nullopt;
+}
+
+// ---- CacheFlush
+
+std::unique_ptr<CacheFlush> CacheFlush::make(rocforge_context* context, const rf_device& device, const std::string& backend, const Device& memory) {
+    for (const rf_dtype dtype : {kBF16, kF16, kF32}) {
+        const rf_problem problem = flush_problem(dtype);
+        const Verdict verdict = select(context, device, problem, backend);
+        if (verdict.backend == backend) return std::unique_ptr<CacheFlush>(new CacheFlush(verdict, problem, memory));
+    }
+    return nullptr;
+}
+
+CacheFlush::CacheFlush(const Verdict& verdict, const rf_problem& problem, const Device& memory)
+    : q_(memory, Buffer(kFlushDim * sizeof(float)).span()),
+      k_(memory, Buffer(flush_bytes(problem.k)).span()),
+      v_(memory, Buffer(flush_bytes(problem.v)).span()),
+      out_(memory, flush_bytes(problem.out)),
+      forward_(verdict, &memory) {
+    args_.struct_size = sizeof args_;
+    args_.q = q_.data(), args_.k = k_.data(), args_.v = v_.data(), args_.out = out_.data();
+}
+
+// ---- On a device
+
+std::optional<Times> time_on_device(const Device& device, const Forward& forward, const rf_args& args, const CacheFlush* flush, const Budget& budget,
+                                    const Tell& tell) {
+    if (!tell("warm-up")) return std::nullopt;
+    forward(args);  // loads and sets up what a first run does
+    Runs runs(device, forward, args, flush);
+    std::vector<double> us;
+    const double one_us = runs.measure(1, us);
+    const std::size_t chunk = std::clamp<std::size_t>(runs_in(kChunkUs, one_us), 1, kChunkRuns);
+    const auto all = [&](std::size_t count, const char* what) {
+        us.clear();
+        while (us.size() < count) {
+            if (!tell(fmt::format("{} {}/{}", what, us.size(), count))) return false;
+            runs.measure(std::min(chunk, count - us.size()), us);
+        }
+        return true;
+    };
+    if (!all(std::min(runs_in(budget.warm_up_us, one_us), kMostRuns), "warm-up")) return std::nullopt;
+    if (!all(std::clamp(runs_in(budget.measure_us, one_us), budget.least_runs, kMostRuns), "run")) return std::nullopt;
+    std::sort(us.begin(), us.end());
+    return Times{std::move(us), runs.by_device(), flush != nullptr};
+}
+
+}  // namespace rocforge::cli
