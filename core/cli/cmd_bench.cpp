@@ -259,7 +259,7 @@ busy until the run is enqueued; inputs are copied once. JSON says so by row: "ti
 Examples:
   rocforge bench --preset cpu --quick
   rocforge bench --preset decode --backend cpu --dtype f32 --json > rows.jsonl
-  rocforge bench --device cuda:0 --preset prefill --preset decode --backend flash_attention --json
+  rocforge bench --device cuda:0 --preset prefill --preset decode --json
 
 Exit status: 0 something was measured, 2 bad usage, 3 every shape was refused, 4 a backend failed or nothing fits in memory, 130 interrupted)";
 

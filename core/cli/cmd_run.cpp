@@ -36,7 +36,7 @@ Examples:
   rocforge run in.safetensors out.safetensors
   rocforge run in.safetensors out.safetensors --causal top-left --dtype bf16 --lse
   rocforge run in.safetensors out.safetensors --backend cpu --layout bshd --json
-  rocforge run in.safetensors out.safetensors --device cuda:0 --backend flash_attention
+  rocforge run in.safetensors out.safetensors --device cuda:0
 
 Exit status: 0 done, 2 bad usage or input, 3 no backend supports the problem, 4 the backend failed or is unavailable, 5 file error)";
 
