@@ -12,9 +12,10 @@ namespace rocforge::kernels {
 
 // How the rows and keys of a problem are cut over blocks of threads; what each number means in detail stands with the kernels that read it.
 struct Cut {
-    std::int32_t row_blocks = 1;  // of one (sequence, head)
+    std::int64_t row_blocks = 1;  // of one (sequence, head)
     std::int32_t splits = 1;      // of the keys; more than 1: partial results go to the workspace and are combined
     std::int64_t keys_per_split = 0;
+    std::int32_t heads_per_section = 1;  // (sequence, head) pairs whose row blocks are interleaved, so that long rows start first
 };
 
 // The one argument of every kernel, by value.

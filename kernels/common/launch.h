@@ -8,11 +8,9 @@
 #include <vector>
 
 #include "kernels/common/call.h"
+#include "kernels/common/family.h"
 
 namespace rocforge::kernels {
-
-// What the code of a kernel differs by: AMD's CDNA (gfx90a, gfx942), RDNA 3, RDNA 4; NVIDIA's Ampere and Ada, Hopper.
-enum class Family : std::uint8_t { gfx9, gfx11, gfx12, sm80, sm90 };
 
 // The GPU that a choice is made for.
 struct Machine {

@@ -9,7 +9,7 @@
 namespace rocforge::kernels {
 
 RF_HOST_DEVICE std::int64_t index_at(const void* indices, bool wide, std::int64_t i) {
-    return wide ? static_cast<const std::int64_t*>(indices)[i] : static_cast<const std::int32_t*>(indices)[i];
+    return wide ? ((const RF_GLOBAL std::int64_t*)indices)[i] : ((const RF_GLOBAL std::int32_t*)indices)[i];
 }
 
 // A sequence's rows [q_first, q_first + len_q) on q's and out's sequence axis, its keys likewise on k's and v's (paged: by block table), the axis-0

@@ -13,12 +13,25 @@
 #define RF_HOST_DEVICE __attribute__((host, device, always_inline)) inline
 #define RF_DEVICE __attribute__((device, always_inline)) inline
 #define RF_SHARED __attribute__((shared))
+#if defined(__GFX9__)
+// Two waves a SIMD: with room for more registers than that, the compiler moves accumulators to the second half of the register file and copies them.
+#define RF_WAVES amdgpu_waves_per_eu(2, 2),
+#else
+#define RF_WAVES
+#endif
 // clang assumes 1,024 work-items where only launch_bounds is given, and spills. blocks_per_unit is NVIDIA's: AMD kernels state waves per SIMD
 // instead.
-#define RF_KERNEL(threads, blocks_per_unit) extern "C" __attribute__((global, amdgpu_flat_work_group_size(threads, threads))) void
+#define RF_KERNEL(threads, blocks_per_unit) extern "C" __attribute__((global, RF_WAVES amdgpu_flat_work_group_size(threads, threads))) void
 #define RF_KERNEL_PARAMETER const
 #else
 #define RF_HOST_DEVICE inline
+#endif
+
+// Device memory, where a pointer that came out of memory points: without it AMD's compiler has to allow for shared memory (flat_ instructions).
+#if defined(__HIP__) && defined(__AMDGCN__)
+#define RF_GLOBAL __attribute__((address_space(1)))
+#else
+#define RF_GLOBAL
 #endif
 
 // The machine that this pass compiles for.

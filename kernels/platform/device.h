@@ -58,11 +58,28 @@ RF_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 RF_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
 RF_DEVICE float reciprocal(float x) { return __builtin_amdgcn_rcpf(x); }  // 1 unit in the last place
 
+#if !defined(__GFX9__)
+// The value of the lane 16 before or behind, in a wave of 32.
+RF_DEVICE std::uint32_t exchange_halves(std::uint32_t x) {
+    std::uint32_t low = 0x76543210u, high = 0xFEDCBA98u;
+    asm("" : "+s"(low), "+s"(high));  // in registers: a literal costs twice the instruction's size, in each of many places
+    return __builtin_amdgcn_permlanex16(x, x, low, high, false, false);
+}
+RF_DEVICE float exchange_halves(float x) { return __builtin_bit_cast(float, exchange_halves(__builtin_bit_cast(std::uint32_t, x))); }
+#endif
+
 // Asynchronous copies to shared memory: none here, copies pass through registers.
 constexpr bool kAsyncCopy = false;
 
+// A place in shared memory. A plain pointer here: inlined as everything is, its accesses become ds_ instructions.
+using SharedAt = char*;
+RF_DEVICE Words load_shared(SharedAt from) { return *reinterpret_cast<const Words*>(from); }
+RF_DEVICE void store_shared(SharedAt to, const Words& words) { *reinterpret_cast<Words*>(to) = words; }
+RF_DEVICE std::uint32_t load_shared_word(SharedAt from) { return *reinterpret_cast<const std::uint32_t*>(from); }
+RF_DEVICE void store_shared_word(SharedAt to, std::uint32_t word) { *reinterpret_cast<std::uint32_t*>(to) = word; }
+
 // Shared memory is static on AMD, where its size stands in the code object for the tests that limit it.
-template <int Bytes> RF_DEVICE char* shared_memory() {
+template <int Bytes> RF_DEVICE SharedAt shared_memory() {
     static RF_SHARED char memory[Bytes] __attribute__((aligned(16)));
     return memory;
 }
@@ -94,12 +111,34 @@ RF_DEVICE float reciprocal(float x) { return __frcp_rn(x); }
 
 constexpr bool kAsyncCopy = true;
 
-RF_DEVICE std::uint32_t shared_address(const void* pointer) { return static_cast<std::uint32_t>(__cvta_generic_to_shared(pointer)); }
+// A place in shared memory: its 32-bit address there, half the registers of a pointer.
+struct SharedAt {
+    std::uint32_t address;
+    RF_DEVICE SharedAt operator+(int bytes) const { return {address + static_cast<std::uint32_t>(bytes)}; }
+};
+RF_DEVICE Words load_shared(SharedAt from) {
+    Words words;
+    asm volatile("ld.shared.v4.b32 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words.w[0]), "=r"(words.w[1]), "=r"(words.w[2]), "=r"(words.w[3])
+                 : "r"(from.address)
+                 : "memory");
+    return words;
+}
+RF_DEVICE void store_shared(SharedAt to, const Words& words) {
+    asm volatile("st.shared.v4.b32 [%0], {%1, %2, %3, %4};" ::"r"(to.address), "r"(words.w[0]), "r"(words.w[1]), "r"(words.w[2]), "r"(words.w[3])
+                 : "memory");
+}
+RF_DEVICE std::uint32_t load_shared_word(SharedAt from) {
+    std::uint32_t word;
+    asm volatile("ld.shared.b32 %0, [%1];" : "=r"(word) : "r"(from.address) : "memory");
+    return word;
+}
+RF_DEVICE void store_shared_word(SharedAt to, std::uint32_t word) { asm volatile("st.shared.b32 [%0], %1;" ::"r"(to.address), "r"(word) : "memory"); }
 
 // Copies 16 bytes from global to shared memory without passing through registers; 16 zeros where `wanted` is false, and `from` is not read then.
-RF_DEVICE void copy_async(void* shared, const void* from, bool wanted) {
+RF_DEVICE void copy_async(SharedAt to, const void* from, bool wanted) {
     const int bytes = wanted ? 16 : 0;
-    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(shared_address(shared)), "l"(from), "r"(bytes) : "memory");
+    asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to.address), "l"(from), "r"(bytes) : "memory");
 }
 // Closes the group of copies that this thread has issued since the last call.
 RF_DEVICE void close_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }
@@ -107,20 +146,61 @@ RF_DEVICE void close_copies() { asm volatile("cp.async.commit_group;" ::: "memor
 template <int Open> RF_DEVICE void await_copies() { asm volatile("cp.async.wait_group %0;" ::"n"(Open) : "memory"); }
 
 // Dynamic, since more than 48 KiB cannot be static; the launch states the same number.
-template <int Bytes> RF_DEVICE char* shared_memory() {
+template <int Bytes> RF_DEVICE SharedAt shared_memory() {
     extern RF_SHARED char rocforge_shared_memory[];
-    return rocforge_shared_memory;
+    return {static_cast<std::uint32_t>(__cvta_generic_to_shared(rocforge_shared_memory))};
 }
 
 #endif
 
 #if defined(RF_AMD) || defined(RF_NVIDIA)
 
+// Nothing is moved across this point by the compiler's scheduler: for code that is rare, where operands loaded ahead would only take registers.
+RF_DEVICE void keep_order() {
+#if defined(RF_AMD)
+    __builtin_amdgcn_sched_barrier(0);
+#endif
+}
+
+// The same value, about which the compiler knows nothing: what is computed from it is computed here and now. Without this, a loop's addresses are
+// computed before the loop and each holds a register throughout it.
+template <class X> RF_DEVICE X fresh(X x) {
+#if defined(RF_AMD)
+    asm volatile("" : "+v"(x));
+#else
+    asm volatile("" : "+r"(x));
+#endif
+    return x;
+}
+
+// A kernel's argument, read where it is used. The parameter itself would be loaded whole at the kernel's start on AMD, and hold scalar registers from
+// there on.
+template <class Argument> RF_DEVICE const Argument& argument(const Argument& parameter) {
+#if defined(RF_AMD)
+    return *(const Argument*)__builtin_amdgcn_kernarg_segment_ptr();
+#else
+    return parameter;
+#endif
+}
+// The same argument, read again: what was read before need not be kept for it.
+template <class Argument> RF_DEVICE const Argument& argument_again(const Argument& argument) {
+#if defined(RF_AMD)
+    auto pointer = (const __attribute__((address_space(4))) Argument*)&argument;
+    asm volatile("" : "+s"(pointer));
+    return *(const Argument*)pointer;
+#else
+    return argument;
+#endif
+}
+
 RF_DEVICE int lane_index() { return thread_index() % kWaveSize; }
 RF_DEVICE int wave_index() { return uniform(thread_index() / kWaveSize); }
 
 RF_DEVICE float as_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 RF_DEVICE std::uint32_t as_bits(float x) { return __builtin_bit_cast(std::uint32_t, x); }
+
+RF_DEVICE float load_shared_float(SharedAt from) { return as_float(load_shared_word(from)); }
+RF_DEVICE void store_shared_float(SharedAt to, float x) { store_shared_word(to, as_bits(x)); }
 
 RF_DEVICE float from_lane(float x, int lane) { return as_float(from_lane(as_bits(x), lane)); }
 // The value of the lane whose number differs in the bits of `mask`.
@@ -129,8 +209,27 @@ RF_DEVICE float exchange(float x, int mask) { return from_lane(x, lane_index() ^
 RF_DEVICE float larger(float a, float b) { return __builtin_fmaxf(a, b); }
 RF_DEVICE float smaller(float a, float b) { return __builtin_fminf(a, b); }
 
+// Device memory, read and written.
+template <class X> RF_DEVICE X load(const X* from) { return *(const RF_GLOBAL X*)from; }
+template <class X> RF_DEVICE void store(X* to, X x) { *(RF_GLOBAL X*)to = x; }
+#if defined(RF_AMD)
+typedef std::uint32_t Vector4 __attribute__((ext_vector_type(4)));  // a plain struct cannot be copied out of an address space
+RF_DEVICE Words load_words(const void* from) { return __builtin_bit_cast(Words, *(const RF_GLOBAL Vector4*)from); }
+RF_DEVICE void store_words(void* to, const Words& words) { *(RF_GLOBAL Vector4*)to = __builtin_bit_cast(Vector4, words); }
+#else
 RF_DEVICE Words load_words(const void* from) { return *static_cast<const Words*>(from); }
 RF_DEVICE void store_words(void* to, const Words& words) { *static_cast<Words*>(to) = words; }
+#endif
+
+// 16 bytes, or 16 zeros where they are not wanted; `from` can be read either way. By a mask: of a selection the compiler would make a branch around
+// the load, and of sixteen loads sixteen branches.
+RF_DEVICE Words load_words_or_zeros(const void* from, bool wanted) {
+    Words words = load_words(from);
+    const std::uint32_t mask = fresh(wanted ? ~0u : 0u);
+#pragma unroll
+    for (int i = 0; i < 4; ++i) words.w[i] &= mask;
+    return words;
+}
 
 constexpr float kLog2E = 1.4426950408889634f;
 constexpr float kLn2 = 0.6931471805599453f;

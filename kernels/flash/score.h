@@ -1,0 +1,98 @@
+// From products of q and k to scores: scale, softcap, ALiBi, additive and boolean masks, and the keys that a row may not attend to (-inf).
+// Steps 1 to 4 of attention's definition; knows where an element lies from the matrix unit and nothing of tiles' memory.
+#ifndef ROCFORGE_KERNELS_FLASH_SCORE_H
+#define ROCFORGE_KERNELS_FLASH_SCORE_H
+
+#include "kernels/common/call.h"
+#include "kernels/common/sequence.h"
+#include "kernels/matrix/unit.h"
+#include "kernels/platform/device.h"
+
+namespace rocforge::kernels::flash {
+
+// A row of the tile: query i of query head `head`. Rows past the sequence's end do not exist and attend to nothing.
+struct Row {
+    int i;
+    int head;
+    bool exists;
+};
+
+// Which keys row i may attend to, in 32 bits: [i + first, i + end) within [0, length). The predicate holds lengths below kFar, so that an offset that
+// is cut to +-kFar excludes and admits the same keys as the offset itself.
+struct Reach {
+    static constexpr int kFar = (1 << 30) - 1;
+    int first, end, length;
+
+    RF_DEVICE static Reach of(const kernels::Span& span) {
+        const ExtentRule& rule = span.rule;
+        Reach reach{-kFar, kFar, static_cast<int>(span.len_kv)};
+        if (rule.causal) reach.end = cut(rule.diagonal + 1);
+        if (rule.window_right >= 0 && rule.diagonal + rule.window_right + 1 < reach.end) reach.end = cut(rule.diagonal + rule.window_right + 1);
+        if (rule.window_left >= 0) reach.first = cut(rule.diagonal - rule.window_left);
+        return reach;
+    }
+    // Columns of a block of keys that starts at key0; a row that does not exist attends to nothing.
+    struct Bounds {
+        int first, end;
+        RF_DEVICE float keep(float score, int column) const { return column >= first && column < end ? score : -device::kInfinity; }
+    };
+    RF_DEVICE Bounds bounds(const Row& row, int key0) const {
+        const int stop = row.i + end < length ? row.i + end : length;
+        return {row.i + first - key0, row.exists ? stop - key0 : -1};
+    }
+
+private:
+    RF_DEVICE static int cut(std::int64_t offset) { return static_cast<int>(ExtentRule::clamp(offset, -kFar, kFar)); }
+};
+
+// The general score of one element, in units of log2: everything that is not a bound on keys. One object a row and block of keys.
+class GeneralScore {
+public:
+    RF_DEVICE GeneralScore(const Call& call, int sequence, int len_kv, const Row& row, int key0) : call_(call), keys_left_(len_kv - key0), row_(row) {
+        const Attention& a = call_.attention;
+        if (a.alibi) {
+            slope_ = device::load(call_.pointers.alibi_slopes + row.head);
+            distance_ = row.i + span_of(call.attention, call.pointers, sequence).rule.diagonal - key0;
+        }
+        mask_ = a.mask.offset(sequence, row.head, row.i) + key0 * a.mask.last;
+    }
+
+    RF_DEVICE float operator()(float product, int column) const {
+        const Attention& a = call_.attention;
+        float s = product * a.scale;
+        if (a.softcap > 0) s = a.softcap * device::tanh(s / a.softcap);
+        if (a.alibi) s -= slope_ * distance_to(column);
+        if (a.mask.present() && row_.exists && column < keys_left_) s = masked(s, mask_ + column * a.mask.last);
+        return s * device::kLog2E;
+    }
+
+private:
+    RF_DEVICE float distance_to(int column) const {
+        const float distance = static_cast<float>(distance_ - column);
+        return distance < 0 ? -distance : distance;
+    }
+    // Boolean: excluded where zero. Additive: excluded where -inf; a finite value is held where neither log2's factor nor a score makes it infinite.
+    RF_DEVICE float masked(float s, std::int64_t at) const {
+        if (call_.attention.mask.type == Type::boolean)
+            return device::load(static_cast<const std::uint8_t*>(call_.pointers.mask) + at) ? s : -device::kInfinity;
+        const float x = added(at);
+        if (x == -device::kInfinity) return x;
+        constexpr float kFarthest = 1e38f;
+        return s + device::larger(device::smaller(x, kFarthest), -kFarthest) + (x - x);  // x - x: 0, or NaN where x is not finite
+    }
+    RF_DEVICE float added(std::int64_t at) const {
+        const void* mask = call_.pointers.mask;
+        if (call_.attention.mask.type == Type::f32) return device::load(static_cast<const float*>(mask) + at);
+        const std::uint32_t bits = device::load(static_cast<const std::uint16_t*>(mask) + at);
+        return call_.attention.mask.type == Type::bf16 ? matrix::Bf16::widen(bits) : matrix::F16::widen(bits);
+    }
+
+    const Call& call_;
+    int keys_left_;
+    Row row_;
+    float slope_ = 0;
+    std::int64_t distance_ = 0, mask_ = 0;
+};
+
+}  // namespace rocforge::kernels::flash
+#endif

@@ -1,0 +1,317 @@
+// Brings blocks of keys from device memory to shared memory, for a group of threads: a whole block of threads (prefill) or one wave (decode).
+//
+//   issue(key0)   asks for keys [key0, key0 + Tile::kKeys); shared memory is untouched on AMD, on its way to be written on NVIDIA
+//   commit()      what this thread asked for is in shared memory; others see it after the group has met
+//
+// Rows outside the keys in use and dims past the tensor's are zeros: a product with whatever lies there would let a NaN through.
+// On AMD copies pass through registers, and V is transposed on the way.
+#ifndef ROCFORGE_KERNELS_FLASH_STAGE_H
+#define ROCFORGE_KERNELS_FLASH_STAGE_H
+
+#include "kernels/common/call.h"
+#include "kernels/common/sequence.h"
+#include "kernels/flash/tile.h"
+#include "kernels/matrix/unit.h"
+#include "kernels/platform/device.h"
+
+namespace rocforge::kernels::flash {
+
+// Threads that fill and read one K and one V in shared memory.
+template <class Tile> struct Group {
+    static constexpr int kThreads = Tile::kSharedKeys ? Tile::kThreads : device::kWaveSize;
+    // Fresh, so that a stage's addresses are computed where they are used.
+    RF_DEVICE static int thread() { return device::fresh(Tile::kSharedKeys ? device::thread_index() : device::lane_index()); }
+    RF_DEVICE static void meet() {
+        if constexpr (Tile::kSharedKeys)
+            device::barrier();
+        else
+            device::wave_barrier();
+    }
+};
+
+// The rows of K or V of one kv head of one sequence.
+template <bool Paged> struct KeyRows {
+    const char* base;         // row 0; paged: of page 0
+    std::int64_t row_bytes;   // from one key to the next (paged: within a page)
+    int first, end;           // keys in use, not empty
+    int chunks;               // 16-byte chunks of a row that exist
+    std::int64_t page_bytes;  // paged: from one page to the next
+    const void* table;        // paged: this sequence's row of the block table
+    unsigned page_size, last_page;
+    bool wide;
+
+    RF_DEVICE KeyRows(const Call& call, const kernels::Span& span, const Operand& operand, const void* data, std::int64_t dim, std::int64_t sequence,
+                      std::int64_t kv_head, int first_key, int end_key)
+        : first(first_key), end(end_key), chunks(static_cast<int>(dim / 8)) {
+        const Attention& a = call.attention;
+        row_bytes = operand.sequence * 2;
+        base = static_cast<const char*>(data) + kv_head * operand.head * 2;
+        if constexpr (Paged) {
+            page_bytes = operand.batch * 2;
+            table = static_cast<const char*>(call.pointers.block_table) + sequence * a.block_table_stride * (a.wide_index ? 8 : 4);
+            page_size = static_cast<unsigned>(a.page_size);
+            last_page = static_cast<unsigned>(a.pages - 1);
+            wide = a.wide_index;
+        } else {
+            base += span.kv_batch * operand.batch * 2 + span.kv_first * row_bytes;
+        }
+    }
+
+    RF_DEVICE const char* row(int key) const {
+        if constexpr (Paged) {
+            const unsigned column = static_cast<unsigned>(key) / page_size, slot = static_cast<unsigned>(key) - column * page_size;
+            const std::int64_t page = ExtentRule::clamp(index_at(table, wide, column), 0, last_page);
+            return base + page * page_bytes + slot * row_bytes;
+        } else {
+            return base + key * row_bytes;
+        }
+    }
+    // Row `key` of a block that starts at key0, both in use: a uniform address and 32 bits of a lane's own, which is what AMD's loads take. The
+    // predicate holds a block of rows below 2^32 bytes.
+    RF_DEVICE const char* row_of_block(int key0, int key) const {
+        if constexpr (Paged) return row(key);
+        return base + key0 * row_bytes + static_cast<std::uint32_t>(key - key0) * static_cast<std::uint32_t>(row_bytes);
+    }
+    RF_DEVICE int clamped(int key) const { return key < first ? first : key < end ? key : end - 1; }
+    RF_DEVICE bool has(int key) const { return key >= first && key < end; }
+};
+
+// Does a chunk hold a NaN or an infinity?
+template <class T> RF_DEVICE bool non_finite(const device::Words& words) {
+    bool found = false;
+#pragma unroll
+    for (int i = 0; i < 4; ++i) found |= matrix::non_finite_pair(words.w[i], T::kExponent);
+    return found;
+}
+
+// Each pair of 16-bit values with those that are not finite replaced by 0 and the others by 0 (Flags: by 1 and 0).
+template <class T, bool Flags> RF_DEVICE std::uint32_t sifted(std::uint32_t pair) {
+    const auto one = [](std::uint32_t half) {
+        const bool bad = (half & T::kExponent) == T::kExponent;
+        return Flags ? (bad ? T::kOne : 0u) : (bad ? 0u : half);
+    };
+    return one(pair & 0xFFFFu) | one(pair >> 16) << 16;
+}
+
+#if defined(RF_NVIDIA)
+
+// K or V as it lies: [key][dim].
+template <class T, class Tile, class Rows, bool Paged> class Stage {
+    static constexpr int kThreads = Group<Tile>::kThreads, kChunks = Tile::kChunks, kPasses = Tile::kKeys * kChunks / kThreads;
+    static_assert(Tile::kKeys * kChunks % kThreads == 0 && kThreads % kChunks == 0, "each pass brings whole rows");
+
+public:
+    RF_DEVICE Stage(const KeyRows<Paged>& rows, device::SharedAt shared)
+        : rows_(rows), shared_(shared), row_(Group<Tile>::thread() / kChunks), chunk_(Group<Tile>::thread() % kChunks) {}
+
+    RF_DEVICE void issue(int key0) {
+#pragma unroll
+        for (int pass = 0; pass < kPasses; ++pass) {
+            const int row = row_ + pass * (kThreads / kChunks), key = key0 + row;
+            const bool wanted = chunk_ < rows_.chunks && rows_.has(key);
+            const char* from = wanted ? rows_.row(key) + chunk_ * 16 : rows_.base;
+            device::copy_async(shared_ + Rows::offset(row, chunk_), from, wanted);
+        }
+        device::close_copies();
+    }
+    RF_DEVICE void commit() { device::await_copies<0>(); }
+
+    // After commit(): did this thread bring a NaN or an infinity?
+    RF_DEVICE bool brought_non_finite() const {
+        bool found = false;
+#pragma unroll
+        for (int pass = 0; pass < kPasses; ++pass) found |= non_finite<T>(device::load_shared(place(pass)));
+        return found;
+    }
+    // Replaces what this thread brought: values that are not finite by 1 and others by 0, and back to the values with 0 for those that are not
+    // finite.
+    RF_DEVICE void show_non_finite() {
+#pragma unroll 1
+        for (int pass = 0; pass < kPasses; ++pass) rewrite<true>(place(pass), device::load_shared(place(pass)));
+    }
+    RF_DEVICE void show_finite(int key0) {
+#pragma unroll 1
+        for (int pass = 0; pass < kPasses; ++pass) {
+            const int key = key0 + row_ + pass * (kThreads / kChunks);
+            const bool wanted = chunk_ < rows_.chunks && rows_.has(key);
+            rewrite<false>(place(pass), wanted ? device::load_words(rows_.row(key) + chunk_ * 16) : device::Words{});
+        }
+    }
+
+private:
+    RF_DEVICE device::SharedAt place(int pass) const { return shared_ + Rows::offset(row_ + pass * (kThreads / kChunks), chunk_); }
+    template <bool Flags> RF_DEVICE static void rewrite(device::SharedAt place, device::Words words) {
+#pragma unroll
+        for (int i = 0; i < 4; ++i) words.w[i] = sifted<T, Flags>(words.w[i]);
+        device::store_shared(place, words);
+    }
+
+    const KeyRows<Paged>& rows_;
+    device::SharedAt shared_;
+    int row_, chunk_;
+};
+template <class T, class Tile, bool Paged> using StageK = Stage<T, Tile, typename Tile::KRows, Paged>;
+template <class T, class Tile, bool Paged> using StageV = Stage<T, Tile, typename Tile::VRows, Paged>;
+
+#elif defined(RF_AMD)
+
+// Registers that a stage may hold from issue() to commit(). Where a thread brings more, commit() brings it all, piece by piece: other waves fill the
+// wait.
+constexpr int kHeldWords = 8;
+
+// K: [key][dim].
+template <class T, class Tile, bool Paged> class StageK {
+    using Rows = typename Tile::KRows;
+    static constexpr int kThreads = Group<Tile>::kThreads, kChunks = Tile::kChunks, kPasses = Tile::kKeys * kChunks / kThreads;
+    static constexpr bool kHeld = kPasses <= kHeldWords;
+    static constexpr int kPiece = kHeld ? kPasses : kHeldWords;
+    static_assert(Tile::kKeys * kChunks % kThreads == 0 && kPasses % kPiece == 0, "every thread brings as many chunks");
+
+public:
+    RF_DEVICE StageK(const KeyRows<Paged>& rows, device::SharedAt shared) : rows_(rows), shared_(shared) {}
+
+    RF_DEVICE void issue(int key0) {
+        key0_ = key0;
+        if constexpr (kHeld) load(0);
+    }
+    // Keys that are not in use hold another key's values: their scores are excluded before anyone looks at them.
+    RF_DEVICE void commit() {
+        if constexpr (kHeld) {
+            store(0);
+        } else {
+#pragma unroll 1
+            for (int first = 0; first < kPasses; first += kPiece) load(first), store(first);
+        }
+    }
+
+private:
+    RF_DEVICE void load(int first) {
+        const int thread = Group<Tile>::thread();
+#pragma unroll
+        for (int pass = 0; pass < kPiece; ++pass) {
+            const int at = thread + (first + pass) * kThreads, chunk = at % kChunks;
+            const char* row = rows_.row_of_block(key0_, rows_.clamped(key0_ + at / kChunks));
+            const bool wanted = chunk < rows_.chunks;
+            words_[pass] = device::load_words_or_zeros(row + static_cast<std::uint32_t>(wanted ? chunk * 16 : 0), wanted);
+        }
+    }
+    RF_DEVICE void store(int first) {
+        const int thread = Group<Tile>::thread();
+#pragma unroll
+        for (int pass = 0; pass < kPiece; ++pass) {
+            const int at = thread + (first + pass) * kThreads;
+            device::store_shared(shared_ + Rows::offset(at / kChunks, at % kChunks), words_[pass]);
+        }
+    }
+
+    const KeyRows<Paged>& rows_;
+    device::SharedAt shared_;
+    int key0_ = 0;
+    device::Words words_[kPiece];
+};
+
+// V: [dim][key]. A thread brings patches of 8 dims of 4 keys, and writes 4 keys of 8 dims.
+template <class T, class Tile, bool Paged> class StageV {
+    using Rows = typename Tile::VRows;
+    static constexpr int kThreads = Group<Tile>::kThreads, kPatches = Tile::kKeys / 4 * Tile::kChunks, kPasses = (kPatches + kThreads - 1) / kThreads;
+    static constexpr bool kHeld = kPasses * 4 <= kHeldWords;
+    static constexpr int kPiece = kHeld ? kPasses : kHeldWords / 4;
+    static_assert(kPasses % kPiece == 0);
+
+public:
+    RF_DEVICE StageV(const KeyRows<Paged>& rows, device::SharedAt shared) : rows_(rows), shared_(shared) {}
+
+    RF_DEVICE void issue(int key0) {
+        key0_ = key0;
+        if constexpr (kHeld) bring(0);
+    }
+    RF_DEVICE void commit() {
+        found_ = false;
+        if constexpr (kHeld) {
+            put(0);
+        } else {
+#pragma unroll 1
+            for (int first = 0; first < kPasses; first += kPiece) bring(first), put(first);
+        }
+    }
+    // After commit(): did this thread bring a NaN or an infinity?
+    RF_DEVICE bool brought_non_finite() const {
+        if constexpr (!kHeld) return found_;
+        bool found = false;
+#pragma unroll
+        for (int pass = 0; pass < kPiece; ++pass) found |= non_finite_patch(words_[pass]);
+        return found;
+    }
+    RF_DEVICE void show_non_finite() { rewrite<true>(key0_); }
+    RF_DEVICE void show_finite(int key0) { rewrite<false>(key0); }
+
+private:
+    RF_DEVICE void bring(int first) {
+        const int thread = Group<Tile>::thread();
+#pragma unroll
+        for (int pass = 0; pass < kPiece; ++pass) {
+            const int patch = thread + (first + pass) * kThreads;
+            load(words_[pass], key0_, kPatches % kThreads == 0 || patch < kPatches ? patch : 0);
+        }
+    }
+    RF_DEVICE void put(int first) {
+        const int thread = Group<Tile>::thread();
+#pragma unroll
+        for (int pass = 0; pass < kPiece; ++pass) {
+            const int patch = thread + (first + pass) * kThreads;
+            if (!kHeld) found_ |= non_finite_patch(words_[pass]);
+            if (kPatches % kThreads == 0 || patch < kPatches) store(words_[pass], patch);
+        }
+    }
+    RF_DEVICE static bool non_finite_patch(const device::Words (&words)[4]) {
+        bool found = false;
+#pragma unroll
+        for (int k = 0; k < 4; ++k) found |= non_finite<T>(words[k]);
+        return found;
+    }
+    RF_DEVICE void load(device::Words (&words)[4], int key0, int patch) const {
+        const int chunk = patch % Tile::kChunks, key = key0 + patch / Tile::kChunks * 4;
+#pragma unroll
+        for (int k = 0; k < 4; ++k) {
+            const char* row = rows_.row_of_block(key0, rows_.clamped(key + k));
+            const bool exists = chunk < rows_.chunks;
+            words[k] = device::load_words_or_zeros(row + static_cast<std::uint32_t>(exists ? chunk * 16 : 0), exists && rows_.has(key + k));
+        }
+    }
+    RF_DEVICE void store(const device::Words (&words)[4], int patch) {
+        struct alignas(8) Four {
+            std::uint32_t w[2];
+        };
+        const int chunk = patch % Tile::kChunks, key = patch / Tile::kChunks * 4;
+#pragma unroll
+        for (int d = 0; d < 8; ++d) {
+            const std::uint32_t pick = d % 2 ? 0x07060302u : 0x05040100u;
+            const Four keys{{__builtin_amdgcn_perm(words[1].w[d / 2], words[0].w[d / 2], pick),
+                             __builtin_amdgcn_perm(words[3].w[d / 2], words[2].w[d / 2], pick)}};
+            *reinterpret_cast<Four*>(shared_ + Rows::offset(chunk * 8 + d, key / 8) + key % 8 * 2) = keys;
+        }
+    }
+    template <bool Flags> RF_DEVICE void rewrite(int key0) {
+#pragma unroll 1
+        for (int patch = Group<Tile>::thread(); patch < kPatches; patch += kThreads) {
+            device::Words words[4];
+            load(words, key0, patch);
+#pragma unroll
+            for (int k = 0; k < 4; ++k)
+#pragma unroll
+                for (int i = 0; i < 4; ++i) words[k].w[i] = sifted<T, Flags>(words[k].w[i]);
+            store(words, patch);
+        }
+    }
+
+    const KeyRows<Paged>& rows_;
+    device::SharedAt shared_;
+    int key0_ = 0;
+    bool found_ = false;
+    device::Words words_[kPiece][4];
+};
+
+#endif
+
+}  // namespace rocforge::kernels::flash
+#endif

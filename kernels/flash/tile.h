@@ -1,0 +1,111 @@
+// Every constant of the fused kernels, by family of GPU and by head dim: how many waves, rows and keys a block of threads takes, how K and V lie in
+// shared memory, and the limits that the compiled code is held to. Read by device and host alike; no algorithm here.
+#ifndef ROCFORGE_KERNELS_FLASH_TILE_H
+#define ROCFORGE_KERNELS_FLASH_TILE_H
+
+#include "kernels/common/family.h"
+#include "kernels/platform/annotate.h"
+
+namespace rocforge::kernels::flash {
+
+// Rows of `Chunks` 16-byte chunks in shared memory, so that lanes which read the same chunk of different rows meet different banks.
+//
+// Swizzled: chunk c of row r lies at c ^ (r mod 8), which costs no space. Folded: with bit 3 of the row folded in, for gfx9, whose lanes read rows
+// 0..3, 8..11, 16..19 and 24..27 at once. Padded: 16 bytes behind a row and 64 behind eight, where the swizzle's addresses would take more registers
+// than there are (RDNA) or rows have fewer than 8 chunks.
+enum class Spread { swizzled, folded, padded };
+template <Spread S, int Rows, int Chunks> struct SharedRows {
+    static_assert(S == Spread::padded || Chunks % 8 == 0, "the swizzle permutes eight chunks");
+    static constexpr int kBytes = S == Spread::padded ? Rows * (Chunks * 16 + 16) + (Rows + 7) / 8 * 64 : Rows * Chunks * 16;
+
+    RF_HOST_DEVICE static constexpr int offset(int row, int chunk) {
+        if constexpr (S == Spread::padded) return row * (Chunks * 16 + 16) + row / 8 * 64 + chunk * 16;
+        if constexpr (S == Spread::folded) return row * Chunks * 16 + (chunk ^ ((row ^ (row / 8 % 2 * 4)) % 8)) * 16;
+        return row * Chunks * 16 + (chunk ^ row % 8) * 16;
+    }
+};
+
+constexpr bool is_nvidia(Family f) { return f == Family::sm80 || f == Family::sm90; }
+constexpr bool is_rdna(Family f) { return f == Family::gfx11 || f == Family::gfx12; }
+constexpr int wave_size(Family f) { return f == Family::gfx9 ? 64 : 32; }
+constexpr int larger_of(int a, int b) { return a > b ? a : b; }
+
+// Where Q lies while a block works: in registers; in shared memory (NVIDIA: 32 rows a wave leave no registers for it); read again from device memory
+// for each block of keys (RDNA at dim 256: neither has room).
+enum class QueryHome { registers, shared, memory };
+
+// What both kinds of tile derive from their numbers. Waves that share keys own different rows of the tile (prefill); waves that do not each take
+// other keys of the same rows (decode).
+constexpr QueryHome query_home(Family f, int dim) {
+    return is_nvidia(f) ? QueryHome::shared : is_rdna(f) && dim > 128 ? QueryHome::memory : QueryHome::registers;
+}
+template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys, QueryHome Query = query_home(F, Dim)> struct TileBase {
+    static constexpr Family kFamily = F;
+    static constexpr int kDim = Dim, kWaves = Waves, kRowTiles = RowTiles, kKeys = Keys;
+    static constexpr bool kSharedKeys = SharedKeys;
+    static constexpr int kThreads = Waves * wave_size(F);
+    static constexpr int kWaveRows = 16 * RowTiles;
+    static constexpr int kRows = SharedKeys ? Waves * kWaveRows : kWaveRows;
+    static constexpr QueryHome kQuery = Query;
+
+    static constexpr int kChunks = Dim / 8;  // 16-byte chunks of a row of Q, K or V
+    static constexpr Spread kSpread = is_nvidia(F) ? Spread::swizzled : F == Family::gfx9 ? Spread::folded : Spread::padded;
+    using QRows = SharedRows<Spread::swizzled, kRows, kChunks>;
+    using KRows = SharedRows<kSpread, Keys, kChunks>;
+    static constexpr bool kTransposedV = !is_nvidia(F);  // [dim][key]
+    using VRows = SharedRows<kTransposedV && Keys % 64 != 0 ? Spread::padded : kSpread, kTransposedV ? Dim : Keys, kTransposedV ? Keys / 8 : kChunks>;
+
+    // Shared memory: [Q][K and V, once a group of waves that shares keys][small values]
+    static constexpr int kQueryBytes = kQuery == QueryHome::shared ? QRows::kBytes : 0;
+    static constexpr int kMergeBytes = SharedKeys ? 0 : 16 * Dim * 4;  // a wave's unmerged output takes K's and V's place
+    static constexpr int kGroupBytes = larger_of(KRows::kBytes + VRows::kBytes, kMergeBytes);
+    static constexpr int kGroups = SharedKeys ? 1 : Waves;
+    static constexpr int kSmallBytes = Waves * 4 + (SharedKeys ? 0 : Waves * 16 * 8);
+    static constexpr int kSharedBytes = kQueryBytes + kGroups * kGroupBytes + (kSmallBytes + 15) / 16 * 16;
+    static_assert(is_nvidia(F) || kSharedBytes <= 64 * 1024, "LDS of a workgroup");
+    static_assert(!is_nvidia(F) || kSharedBytes <= 163 * 1024, "shared memory of a block on sm_80");
+};
+
+// What the compiled code of a kernel is held to (tests/code_objects): vector registers, and instructions of the main loop per matrix instruction.
+struct CodeLimits {
+    int vgprs;
+    double instructions_per_matrix;
+};
+
+// Rows of one head against all keys. README.md says how the numbers were found.
+template <Family F, int Dim> struct PrefillTile;
+template <Family F> struct PrefillTile<F, 64> : TileBase<F, 64, 4, is_rdna(F) ? 1 : 2, 64, true> {
+    static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 7} : CodeLimits{256, 18};
+    static constexpr int kBlocksPerUnit = 2;
+};
+template <Family F> struct PrefillTile<F, 128> : TileBase<F, 128, is_rdna(F) ? 8 : 4, is_rdna(F) ? 1 : 2, 64, true> {
+    static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 5} : CodeLimits{256, 12};
+    static constexpr int kBlocksPerUnit = 2;
+};
+template <Family F> struct PrefillTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 4 : 8, 1, is_nvidia(F) ? 64 : 32, true> {
+    static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 7} : CodeLimits{256, 16};
+    static constexpr int kBlocksPerUnit = 1;
+};
+
+// A prefill tile's rows again where V holds values that are not finite behind an exclusion: small, since that work needs registers of its own.
+template <Family F, int Dim>
+using CarefulBase =
+    TileBase<F, Dim, PrefillTile<F, Dim>::kWaves, 1, is_rdna(F) ? 16 : 32, true, is_nvidia(F) ? QueryHome::shared : QueryHome::memory>;
+template <Family F, int Dim> struct CarefulTile : CarefulBase<F, Dim> {
+    static_assert(CarefulBase<F, Dim>::kSharedBytes <= PrefillTile<F, Dim>::kSharedBytes, "it runs in the prefill tile's shared memory");
+};
+
+// The query heads of one kv head, packed into 16 rows; each wave streams keys of its own.
+template <Family F, int Dim> struct DecodeTile;
+template <Family F> struct DecodeTile<F, 64> : TileBase<F, 64, 4, 1, is_rdna(F) ? 16 : 32, false> { static constexpr int kBlocksPerUnit = 3; };
+template <Family F> struct DecodeTile<F, 128> : TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false> {
+    static constexpr int kBlocksPerUnit = 3;
+};
+template <Family F> struct DecodeTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 1 : is_rdna(F) ? 2 : 4, 1, is_rdna(F) ? 16 : 32, false> {
+    static constexpr int kBlocksPerUnit = 1;
+};
+
+constexpr int kCombineWaves = 4;  // of a block that combines splits, a row each
+
+}  // namespace rocforge::kernels::flash
+#endif

@@ -1,0 +1,68 @@
+// RDNA 4's WMMA (gfx1201), wave of 32: S^T = K Q^T and O^T = V^T P^T, one v_wmma_f32_16x16x16 to a product of 16 x 16 x 16.
+//
+// Lane l of half h = l / 16 holds rows 8h..8h+7 of the result's column l % 16 and depth 8h..8h+7 of its operands: eight neighbouring keys (or dims)
+// of one query, and the scores already lie as the next product's operand.
+#ifndef ROCFORGE_KERNELS_MATRIX_GFX12_H
+#define ROCFORGE_KERNELS_MATRIX_GFX12_H
+
+#include "kernels/matrix/element.h"
+#include "kernels/platform/device.h"
+
+namespace rocforge::matrix {
+
+template <class T> struct Unit {
+    using Element = T;
+    static constexpr int kSpan = 16, kLaneRows = 1;
+    static constexpr bool kTransposedV = true, kSharedQ = false;
+
+    typedef float Float8 __attribute__((ext_vector_type(8)));
+    typedef short Short8 __attribute__((ext_vector_type(8)));
+    typedef _Float16 Half8 __attribute__((ext_vector_type(8)));
+
+    struct Acc {
+        Float8 e;
+        RF_DEVICE float get(int i) const { return e[i]; }
+        RF_DEVICE void set(int i, float x) { e[i] = x; }
+    };
+    struct Streamed {
+        device::Words w;
+    };
+    struct Fixed {
+        device::Words w;
+    };
+
+    RF_DEVICE static int row(int lane, int) { return lane % 16; }
+    RF_DEVICE static constexpr int lane_row(int) { return 0; }
+    RF_DEVICE static int column(int lane, int element) { return lane / 16 * 8 + element; }
+
+    RF_DEVICE static Fixed load_fixed(const char* row, int lane, int chunk0, int chunks) {
+        const int chunk = chunk0 + lane / 16;
+        return {device::load_words_or_zeros(row + (chunk < chunks ? chunk : 0) * 16, chunk < chunks)};
+    }
+    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int lane, int row0, int chunk0) {
+        return {device::load_shared(shared + Layout::offset(row0 + lane % 16, chunk0 + lane / 16))};
+    }
+    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int lane, int dim0, int key0) {
+        return load_k<Layout>(shared, lane, dim0, key0 / 8);
+    }
+
+    RF_DEVICE static void mma(Acc& acc, const Streamed& s, const Fixed& f) {
+        if constexpr (T::kBf16)
+            acc.e = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32_gfx12(__builtin_bit_cast(Short8, s.w), __builtin_bit_cast(Short8, f.w), acc.e);
+        else
+            acc.e = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32_gfx12(__builtin_bit_cast(Half8, s.w), __builtin_bit_cast(Half8, f.w), acc.e);
+    }
+    RF_DEVICE static Fixed to_fixed(const Acc& a, int) {
+        Fixed f;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) f.w.w[i] = T::pack(a.get(2 * i), a.get(2 * i + 1));
+        return f;
+    }
+
+    RF_DEVICE static float row_max(float x) { return device::larger(x, device::exchange_halves(x)); }
+    RF_DEVICE static float row_sum(float x) { return x + device::exchange_halves(x); }
+    RF_DEVICE static void pin(Acc& a) { asm volatile("" : "+v"(a.e)); }
+};
+
+}  // namespace rocforge::matrix
+#endif
