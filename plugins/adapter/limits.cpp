@@ -15,6 +15,9 @@ std::int64_t group_rows(const rf_problem& p) {
     return __builtin_mul_overflow(p.q.shape[1] / p.k.shape[1], p.max_seq_q, &rows) ? INT64_MAX : rows;
 }
 
+// Elements from one key to the next; 0 where there is no next.
+std::int64_t kv_stride(const rf_tensor& tensor) { return tensor.shape[2] > 1 ? tensor.stride[2] : 0; }
+
 // A number of the problem, between `least` (dims: dim_multiple) and the backend's limit.
 struct Bound {
     const char* field;
@@ -31,7 +34,9 @@ constexpr Bound kBounds[] = {
     {"k.shape[1]", RF_R_SHAPE, [](const rf_problem& p) { return p.k.shape[1]; }, 1, &Limits::max_heads},
     {"max_seq_q", RF_R_SEQUENCE, [](const rf_problem& p) { return p.max_seq_q; }, 0, &Limits::max_seq},
     {"max_seq_kv", RF_R_SEQUENCE, [](const rf_problem& p) { return p.max_seq_kv; }, 0, &Limits::max_seq},
-    {"q.shape[1] / k.shape[1] * max_seq_q", RF_R_SEQUENCE, group_rows, INT64_MIN, &Limits::max_group_rows},
+    {"q.shape[1] / k.shape[1] * max_seq_q", RF_R_SEQUENCE, group_rows, 0, &Limits::max_group_rows},
+    {"k.stride[2]", RF_R_STRIDE, [](const rf_problem& p) { return kv_stride(p.k); }, 0, &Limits::max_kv_stride},
+    {"v.stride[2]", RF_R_STRIDE, [](const rf_problem& p) { return kv_stride(p.v); }, 0, &Limits::max_kv_stride},
     {"page_size", RF_R_KV_LAYOUT, [](const rf_problem& p) { return p.features & RF_F_PAGED_KV ? p.page_size : 1; }, 1, &Limits::max_page},
 };
 
@@ -96,9 +101,9 @@ void check_bound(const Limits& limits, const Bound& bound, const rf_problem& pro
     const std::int64_t value = bound.value(problem), multiple = dim ? limits.dim_multiple : 1;
     const std::int64_t least = dim ? limits.dim_multiple : bound.least, most = limits.*bound.most;
     if (value >= least && value <= most && value % multiple == 0) return;
-    std::string need = least == INT64_MIN ? "at most " + std::to_string(most) : std::to_string(least) + ".." + std::to_string(most);
+    std::string need = std::to_string(least) + ".." + std::to_string(most);
     if (multiple > 1) need += ", a multiple of " + std::to_string(multiple);
-    reasons.refuse(bound.code, bound.field, std::to_string(value), need, dim ? limits.hint : "");
+    reasons.refuse(bound.code, bound.field, std::to_string(value), need, limits.hint);
 }
 
 void check_unit_stride(const char* field, const rf_tensor& tensor, Reasons& reasons) {

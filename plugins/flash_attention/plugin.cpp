@@ -23,7 +23,8 @@ constexpr adapter::Limits kLimits{.types = adapter::kHalves,
                                   .max_seq = kMaxSeq,
                                   .max_page = kMaxSeq,
                                   .max_group_rows = kMaxSeq,
-                                  .row_bytes = 16,  // rows are read and written 16 bytes at a time
+                                  .max_kv_stride = (1 << 25) - 1,  // a block of 64 keys spans less than 2^32 bytes: a lane's offset is 32 bits
+                                  .row_bytes = 16,                 // rows are read and written 16 bytes at a time
                                   .hint = "use backend \"gpu\"",
                                   .type_hint = "convert the tensor, or use backend \"gpu\""};
 
