@@ -175,7 +175,7 @@ template <class X> RF_DEVICE X fresh(X x) {
 
 // A kernel's argument, read where it is used. The parameter itself would be loaded whole at the kernel's start on AMD, and hold scalar registers from
 // there on.
-template <class Argument> RF_DEVICE const Argument& argument(const Argument& parameter) {
+template <class Argument> RF_DEVICE const Argument& argument([[maybe_unused]] const Argument& parameter) {
 #if defined(RF_AMD)
     return *(const Argument*)__builtin_amdgcn_kernarg_segment_ptr();
 #else
