@@ -14,14 +14,16 @@
 #define RF_DEVICE __attribute__((device, always_inline)) inline
 #define RF_SHARED __attribute__((shared))
 #if defined(__GFX9__)
-// Two waves a SIMD: with room for more registers than that, the compiler moves accumulators to the second half of the register file and copies them.
-#define RF_WAVES amdgpu_waves_per_eu(2, 2),
+// Two waves a SIMD, which is half of its registers: given more registers, the compiler moves accumulators to the second half of the register file (AGPRs) and copies them.
+// The compiler warns where shared memory leaves room for fewer waves; the number of registers is what is meant.
+#pragma clang diagnostic ignored "-Wpass-failed"
+#define RF_REGISTERS amdgpu_waves_per_eu(2, 2),
 #else
-#define RF_WAVES
+#define RF_REGISTERS
 #endif
 // clang assumes 1,024 work-items where only launch_bounds is given, and spills. blocks_per_unit is NVIDIA's: AMD kernels state waves per SIMD
 // instead.
-#define RF_KERNEL(threads, blocks_per_unit) extern "C" __attribute__((global, RF_WAVES amdgpu_flat_work_group_size(threads, threads))) void
+#define RF_KERNEL(threads, blocks_per_unit) extern "C" __attribute__((global, RF_REGISTERS amdgpu_flat_work_group_size(threads, threads))) void
 #define RF_KERNEL_PARAMETER const
 #else
 #define RF_HOST_DEVICE inline
