@@ -31,7 +31,7 @@ struct Bf16 {
 };
 
 template <class Format> RF_DEVICE float element_as(const void* data, std::int64_t index) {
-    return Format::widen(static_cast<const typename Format::Storage*>(data)[index]);
+    return Format::widen(device::load(static_cast<const typename Format::Storage*>(data) + index));
 }
 
 // A boolean counts as what an additive mask would hold: 0 keeps, -inf excludes.
@@ -44,15 +44,15 @@ RF_DEVICE float element(Type type, const void* data, std::int64_t index) {
         case Type::bf16:
             return element_as<Bf16>(data, index);
         default:
-            return static_cast<const std::uint8_t*>(data)[index] ? 0.0f : -device::kInfinity;
+            return device::load(static_cast<const std::uint8_t*>(data) + index) ? 0.0f : -device::kInfinity;
     }
 }
 
 RF_DEVICE void store_element(Type type, void* data, std::int64_t index, float value) {
     if (type == Type::f32)
-        static_cast<float*>(data)[index] = value;
+        device::store(static_cast<float*>(data) + index, value);
     else
-        static_cast<std::uint16_t*>(data)[index] = type == Type::f16 ? f16_from_f32(value) : bf16_from_f32(value);
+        device::store(static_cast<std::uint16_t*>(data) + index, type == Type::f16 ? f16_from_f32(value) : bf16_from_f32(value));
 }
 
 // How k and v are read. The type is a template's where it is all there is to know, so that no branch stands between two loads; with scales, which

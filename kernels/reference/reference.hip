@@ -127,7 +127,7 @@ template <class T> RF_DEVICE float score_of(const Block<T>& block, const Row& ro
     if (a.softcap != 0) score = a.softcap * exact_tanh(score / a.softcap);
     if (a.alibi) {
         const std::int64_t distance = row.i + block.shared.span.rule.diagonal - j;
-        score -= block.p.alibi_slopes[row.head] * static_cast<float>(distance < 0 ? -distance : distance);
+        score -= device::load(block.p.alibi_slopes + row.head) * static_cast<float>(distance < 0 ? -distance : distance);
     }
     if (a.mask.present()) {
         const float added = element(a.mask.type, block.p.mask, row.mask + j * a.mask.last);
@@ -269,7 +269,9 @@ RF_DEVICE float sum_of_row(float x, int lanes) {
     return x;
 }
 
-RF_DEVICE float sink_of(const Attention& a, const Pointers& p, std::uint32_t head) { return a.sink ? p.sink[head] : -device::kInfinity; }
+RF_DEVICE float sink_of(const Attention& a, const Pointers& p, std::uint32_t head) {
+    return a.sink ? device::load(p.sink + head) : -device::kInfinity;
+}
 RF_DEVICE float kept_scale(const Attention& a) { return !a.dropout ? 1.0f : a.dropout_p < 1 ? 1.0f / (1.0f - a.dropout_p) : 0.0f; }
 
 // Ends the rows: lse, and the factor of each row's output for store_rows; or the row's slot in the workspace.
@@ -283,13 +285,13 @@ template <class T> RF_DEVICE void end_rows(const Block<T>& block, const Running&
     if (thread_index() % T::kLanesPerRow != 0 || r >= block.rows) return;
     const Row& row = block.shared.row[r];
     if (slots) {
-        slots[r * slot_floats(a)] = running.peak;
-        slots[r * slot_floats(a) + 1] = sum;
+        device::store(slots + r * slot_floats(a), running.peak);
+        device::store(slots + r * slot_floats(a) + 1, sum);
         return;
     }
     const RowEnd end = end_row(running.peak, sum, sink_of(a, block.p, row.head));
     block.shared.factor[r] = end.factor * kept_scale(a);
-    if (a.lse.present()) block.p.lse[row.lse] = end.lse;
+    if (a.lse.present()) device::store(block.p.lse + row.lse, end.lse);
 }
 
 template <class T> RF_DEVICE void keep_products(const Block<T>& block, const Sums<T>& sums) {
@@ -309,7 +311,7 @@ template <class T> RF_DEVICE void store_rows(const Block<T>& block, const Column
             float sum = products[d];
             for (int group = 1; group < mine.groups; ++group) sum += products[group * mine.count + d];
             if (slots)
-                slots[r * slot_floats(a) + 2 + d] = sum;
+                device::store(slots + r * slot_floats(a) + 2 + d, sum);
             else
                 store_element(a.out.type, block.p.out, block.shared.row[r].out + d, sum * block.shared.factor[r]);
         }
@@ -373,20 +375,23 @@ RF_DEVICE void combine_row(const Call& call, const Span& span, const Work& work,
     const Attention& a = call.attention;
     const std::int64_t i = row / a.group(), h = work.kv_head * a.group() + row % a.group(), step = slot_rows(a) * slot_floats(a);
     float peak = -device::kInfinity, sum = 0;
-    for (int split = 0; split < call.cut.splits; ++split) peak = device::larger(peak, slots[split * step]);
+    for (int split = 0; split < call.cut.splits; ++split) peak = device::larger(peak, device::load(slots + split * step));
     const float shift = shift_of(peak);
-    for (int split = 0; split < call.cut.splits; ++split) sum += slots[split * step + 1] * exp_below(slots[split * step], shift);
+    for (int split = 0; split < call.cut.splits; ++split) {
+        const float* slot = slots + split * step;
+        sum += device::load(slot + 1) * exp_below(device::load(slot), shift);
+    }
     const RowEnd end = end_row(peak, sum, sink_of(a, call.pointers, static_cast<std::uint32_t>(h)));
     const std::int64_t token = span.q_first + i, out = a.out.offset(span.q_batch, h, token);
     for (int d = thread_index(); d < a.dim_v; d += kCombineThreads) {
         float value = 0;
         for (int split = 0; split < call.cut.splits; ++split) {
             const float* slot = slots + split * step;
-            value += slot[2 + d] * exp_below(slot[0], shift);
+            value += device::load(slot + 2 + d) * exp_below(device::load(slot), shift);
         }
         store_element(a.out.type, call.pointers.out, out + d, value * (end.factor * kept_scale(a)));
     }
-    if (a.lse.present() && thread_index() == 0) call.pointers.lse[a.lse.offset(span.q_batch, h, token)] = end.lse;
+    if (a.lse.present() && thread_index() == 0) device::store(call.pointers.lse + a.lse.offset(span.q_batch, h, token), end.lse);
 }
 
 RF_DEVICE void combine_all(const Call& call) {
@@ -406,11 +411,13 @@ RF_DEVICE void combine_all(const Call& call) {
 }  // namespace rocforge::kernels::reference
 
 RF_KERNEL(256, 2) rocforge_reference_narrow(RF_KERNEL_PARAMETER rocforge::kernels::Call call) {
-    rocforge::kernels::reference::attend_all<rocforge::kernels::reference::Narrow>(call);
+    rocforge::kernels::reference::attend_all<rocforge::kernels::reference::Narrow>(rocforge::device::argument(call));
 }
 
 RF_KERNEL(256, 1) rocforge_reference_wide(RF_KERNEL_PARAMETER rocforge::kernels::Call call) {
-    rocforge::kernels::reference::attend_all<rocforge::kernels::reference::Wide>(call);
+    rocforge::kernels::reference::attend_all<rocforge::kernels::reference::Wide>(rocforge::device::argument(call));
 }
 
-RF_KERNEL(128, 4) rocforge_reference_combine(RF_KERNEL_PARAMETER rocforge::kernels::Call call) { rocforge::kernels::reference::combine_all(call); }
+RF_KERNEL(128, 4) rocforge_reference_combine(RF_KERNEL_PARAMETER rocforge::kernels::Call call) {
+    rocforge::kernels::reference::combine_all(rocforge::device::argument(call));
+}
