@@ -5,7 +5,7 @@ import re
 # (pattern of "mnemonic operands", what is wrong in the emulator and what to use instead)
 WRONG = [(re.compile(pattern), why) for pattern, why in (
     (r"^(scratch_|s_scratch_|buffer_.*\bs\[0:3\], s32)", "scratch is one buffer for all waves"),
-    (r"^flat_", "flat addresses of shared memory are taken for global ones; keep address spaces apart"),
+    (r"\bsrc_(shared|private)_base\b", "flat addresses of shared memory are taken for global ones; keep address spaces apart"),
     (r"^ds_swizzle_", "its pattern is not followed; use ds_bpermute or DPP"),
     (r"^ds_(read|load)_.*_tr_|^global_load_tr_", "transposing loads are not known"),
     (r"^(global|buffer)_load_lds_|^buffer_load_\S+ .*\blds$", "loads straight to shared memory are not followed"),

@@ -21,6 +21,8 @@ FAMILIES = {"gfx90a": "cdna", "gfx942": "cdna", "gfx1100": "rdna3", "gfx1201": "
 CONSTANT_ZERO, FIRST_VECTOR_REGISTER = 128, 256  # as operands are encoded
 ZERO_REGISTER = 256  # behind the last vector register, eight that always hold 0: the C of a WMMA whose C is the constant 0
 ALL_REGISTERS = 265
+NO_SCALAR_BASE = 0x7F
+FLAT_RDNA4, GLOBAL_RDNA4 = 0xEC, 0xEE  # the highest byte of such instructions
 COPY_REGISTER = 264  # holds the source of a DPP instruction as it was before the instruction wrote anything
 GFX90A_BF16 = {0xD3E60000: 0xD3E00000, 0xD3E70000: 0xD3E10000}  # v_mfma_f32_{32x32x8,16x16x16}bf16_1k: opcode word of gfx90a -> of gfx942
 
@@ -190,9 +192,7 @@ class Translator:
 
     def translate(self, code):
         """The instruction that `code`, 16 bytes, starts with."""
-        if self.arch == "gfx90a":
-            word = int.from_bytes(code[:4], "little")
-            code = (word & 0xFFFF | GFX90A_BF16.get(word & 0xFFFF0000, word & 0xFFFF0000)).to_bytes(4, "little") + code[4:]
+        code = self._as_known(int.from_bytes(code[:4], "little")).to_bytes(4, "little") + code[4:]
         instruction = self.emulator.decode_inst(code, self.family)
         size_bytes = instruction.size()
         bits = int.from_bytes(code[:size_bytes], "little")
@@ -203,10 +203,18 @@ class Translator:
                 return Translation(*by_base[bits & mask], size_bytes, copied)
         return Translation(*self._translate_anew(instruction, kind, code, size_bytes, field, register), size_bytes, copied)
 
+    def _as_known(self, word):
+        """The first word of an instruction, or of one that does the same and that the emulator knows."""
+        if self.arch == "gfx90a":
+            return word & 0xFFFF | GFX90A_BF16.get(word & 0xFFFF0000, word & 0xFFFF0000)
+        if self.family == "rdna4" and word >> 24 == FLAT_RDNA4:
+            return word & 0xFFFFFF | GLOBAL_RDNA4 << 24
+        return word
+
     def _replacement(self, instruction):
         """(field, the register that it shall name, the register to copy there first), or three times None.
         WMMA: the emulator takes a constant C for a register. DPP: it writes one lane before it reads the next one's source, which is wrong where the
-        destination is the source."""
+        destination is the source. FLAT of CDNA: the scalar base, which it does not have, is encoded as 0 and taken for s[0:1]."""
         name = self.emulator._op_name(instruction)
         if "WMMA" in name and instruction.src2.offset < FIRST_VECTOR_REGISTER:
             if instruction.src2.offset != CONSTANT_ZERO:
@@ -214,6 +222,8 @@ class Translator:
             return type(instruction).src2, FIRST_VECTOR_REGISTER + ZERO_REGISTER, None
         if hasattr(type(instruction), "dpp") and hasattr(type(instruction), "vsrc0"):
             return type(instruction).vsrc0, COPY_REGISTER, instruction.vsrc0.offset - FIRST_VECTOR_REGISTER
+        if name.startswith("FLAT_") and self.family == "cdna":
+            return type(instruction).saddr, NO_SCALAR_BASE, None
         return None, None, None
 
     def _translate_anew(self, instruction, kind, code, size_bytes, field, register):

@@ -8,6 +8,8 @@
 
 DEVICE int thread() { return static_cast<int>(__builtin_amdgcn_workitem_id_x()); }
 DEVICE int block() { return static_cast<int>(__builtin_amdgcn_workgroup_id_x()); }
+// An address that keeps its address space, for assembly.
+template <class T> DEVICE auto shared(T* x) { return (__attribute__((address_space(3))) T*)x; }
 DEVICE void barrier() {
     __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup", "local");
     __builtin_amdgcn_s_barrier();
@@ -23,6 +25,12 @@ KERNEL(96) twice_plus_one(const float* in, float* out, int count) {
 KERNEL(64) group_indices(std::uint32_t* out) {
     const std::uint32_t x = __builtin_amdgcn_workgroup_id_x(), y = __builtin_amdgcn_workgroup_id_y(), z = __builtin_amdgcn_workgroup_id_z();
     if (thread() == 0) out[(z * 3 + y) * 2 + x] = x + 10 * y + 100 * z;
+}
+
+KERNEL(64) stores_through_flat_address(float* out) {
+    float* address = out + thread();
+    asm volatile("" : "+v"(address));
+    *address = static_cast<float>(thread()) + 0.5f;
 }
 
 KERNEL(128) reversed(const float* in, float* out) {
@@ -42,7 +50,7 @@ KERNEL(128) reversed_without_barrier(const float* in, float* out) {
 KERNEL(64) reads_unwritten_shared_memory(float* out) {
     SHARED static float kept[64];
     if (thread() < 32) kept[thread()] = 1;
-    asm volatile("" : : "v"(&kept[0]) : "memory");
+    asm volatile("" : : "v"(shared(kept)) : "memory");
     out[thread()] = kept[thread()];
 }
 
@@ -71,7 +79,7 @@ KERNEL(64) writes_past_shared_memory(float* out) {
     int index = thread() + 4096;
     asm volatile("" : "+v"(index));
     kept[index] = 1;
-    asm volatile("" : : "v"(&kept[0]) : "memory");
+    asm volatile("" : : "v"(shared(kept)) : "memory");
     out[thread()] = kept[thread()];
 }
 

@@ -102,6 +102,11 @@ class Runner(unittest.TestCase):
         self.run_kernel("reversed", 128, Array("f", list(range(128))), out)
         self.check(out.values(), list(range(127, -1, -1)))
 
+    def test_flat_addresses_of_global_memory_are_followed(self):
+        out = Array("f", [0.0] * 64)
+        self.run_kernel("stores_through_flat_address", 64, out)
+        self.check(out.values(), [i + 0.5 for i in range(64)])
+
     def test_a_missing_barrier_shows(self):
         out = Array("f", [0.0] * 128)
         self.run_kernel("reversed_without_barrier", 128, Array("f", list(range(128))), out)
@@ -265,8 +270,7 @@ class Runner(unittest.TestCase):
 # (instruction in inline assembly, on which machines, a word of the reason)
 WRONG_ON = (
     ("ds_swizzle_b32 v0, v0 offset:0x1f", "gfx90a gfx942 gfx1100 gfx1201", "ds_bpermute"),
-    ("flat_load_dword v0, v[0:1]", "gfx90a gfx942", "flat addresses"),
-    ("flat_load_b32 v0, v[0:1]", "gfx1100 gfx1201", "flat addresses"),
+    ("s_mov_b64 s[0:1], src_shared_base", "gfx90a gfx942 gfx1100 gfx1201", "flat addresses"),
     ("v_permlanex16_b32 v0, v0, 0x12345678, s0", "gfx1100 gfx1201", "selector"),
     ("v_mfma_f32_32x32x8f16 v[0:15], v[0:1], v[2:3], 0", "gfx90a gfx942", "32x32"),
     ("v_mfma_f32_16x16x16f16 v[0:3], v[0:1], v[2:3], 0 cbsz:1", "gfx90a gfx942", "modifiers"),
