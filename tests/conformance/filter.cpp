@@ -1,5 +1,6 @@
 #include "filter.h"
 
+#include <atomic>
 #include <cstdlib>
 
 namespace rocforge::conformance {
@@ -20,17 +21,27 @@ bool matches(std::string_view glob, std::string_view name) {
 
 bool matches_any(std::string_view globs, std::string_view name) {
     if (globs.empty()) return true;
+    bool taken = false;
     for (std::size_t comma = 0; comma != std::string_view::npos; globs.remove_prefix(comma == std::string_view::npos ? 0 : comma + 1)) {
         comma = globs.find(',');
-        if (matches(globs.substr(0, comma), name)) return true;
+        const std::string_view glob = globs.substr(0, comma);
+        if (glob.starts_with('!') && matches(glob.substr(1), name)) return false;
+        taken = taken || matches(glob, name);
     }
-    return false;
+    return taken;
+}
+
+namespace {
+std::atomic<bool> wanted_any{false};
 }
 
 bool wanted_case(const std::string& name) {
     static const std::string globs = variable("ROCFORGE_TEST_CASES");
-    return matches_any(globs, name);
+    const bool wanted = matches_any(globs, name);
+    if (wanted) wanted_any = true;
+    return wanted;
 }
+bool any_case_was_wanted() { return wanted_any; }
 bool wanted_backend(const std::string& name) { return matches_any(variable("ROCFORGE_TEST_BACKEND"), name); }
 bool wanted_manner(const std::string& name) { return matches_any(variable("ROCFORGE_TEST_MANNERS"), name); }
 

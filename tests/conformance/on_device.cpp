@@ -149,6 +149,48 @@ std::string Image::collect(const std::byte* after) const {
     return intact(host_.size()) ? "" : "memory behind zeroed was written to";
 }
 
+// ---- StagedCase
+
+namespace {
+
+rocforge_plan_details details_of(const rocforge_plan_t* plan) {
+    rocforge_plan_details details{};
+    details.struct_size = sizeof details;
+    rocforge_plan_describe(plan, &details);
+    return details;
+}
+
+}  // namespace
+
+StagedCase::StagedCase(rocforge_device_t* device, const Materialised& tensors, const rocforge_plan_t* plan)
+    : device_(device),
+      plan_(plan),
+      image_(tensors, details_of(plan).zeroed_bytes),
+      block_(allocate(device, image_.bytes())),
+      workspace_(allocate(device, details_of(plan).workspace_bytes)),
+      after_(image_.bytes()),
+      args_(image_.args(static_cast<std::byte*>(block_.get()))) {
+    args_.workspace = workspace_.get();
+    args_.workspace_bytes = details_of(plan).workspace_bytes;
+}
+
+void StagedCase::upload(void* stream) {
+    rf_error error = empty_error();
+    demand(rocforge_copy_to_device(device_, block_.get(), image_.refresh(), image_.bytes(), stream, &error), error, "copying");
+}
+
+void StagedCase::enqueue(void* stream) {
+    rf_error error = empty_error();
+    args_.stream = stream;
+    demand(rocforge_forward(plan_, &args_, &error), error, "forward");
+}
+
+void StagedCase::download(void* stream) {
+    rf_error error = empty_error();
+    demand(rocforge_copy_to_host(device_, after_.data(), block_.get(), after_.size(), stream, &error), error, "copying back");
+    if (const std::string damage = image_.collect(after_.data()); !damage.empty()) throw std::runtime_error(damage);
+}
+
 // ---- DeviceRunner
 
 struct DeviceRunner::Call {
@@ -223,9 +265,7 @@ rf_code DeviceRunner::attempt(DeviceManner manner, const Materialised& tensors, 
     PlanHandle plan;
     const rf_code code = plan_on(host_, backend_, with_true_alignment(problem, args), plan, why);
     if (code != RF_OK) return code;
-    rocforge_plan_details details{};
-    details.struct_size = sizeof details;
-    rocforge_plan_describe(plan.get(), &details);
+    const rocforge_plan_details details = details_of(plan.get());
     Call call{std::move(plan), Image(tensors, details.zeroed_bytes)};
     const std::uint64_t workspace_offset = round_up(call.image.bytes());
     call.base = room(workspace_offset + details.workspace_bytes);

@@ -77,6 +77,25 @@ private:
     std::vector<std::byte> host_;
 };
 
+// A case on a device with memory of its own: for what needs several at once, or one again and again.
+class StagedCase {
+public:
+    StagedCase(rocforge_device_t*, const Materialised&, const rocforge_plan_t*);
+    // Poison, inputs and counters anew. Waits.
+    void upload(void* stream);
+    void enqueue(void* stream);
+    // Results to the case's own tensors; throws where something was written that may not be. Waits.
+    void download(void* stream);
+
+private:
+    rocforge_device_t* device_;
+    const rocforge_plan_t* plan_;
+    Image image_;
+    Made block_, workspace_;
+    std::vector<std::byte> after_;
+    rf_args args_{};
+};
+
 // How a case is run on a device. Each leaves the results in the case's own tensors.
 enum class DeviceManner { default_stream, own_stream_plan_freed_at_once, graph_replayed_twice };
 

@@ -47,6 +47,9 @@ TEST_CASE("globs match whole names") {
     CHECK(matches_any("", "anything"));
     CHECK(matches_any("a,b*", "beta"));
     CHECK_FALSE(matches_any("a,b", "beta"));
+    CHECK(matches_any("*,!b*", "alpha"));
+    CHECK_FALSE(matches_any("*,!b*", "beta"));
+    CHECK_FALSE(matches_any("!b*", "alpha"));
 }
 
 TEST_CASE("a device is named as the command line names it") {
