@@ -324,6 +324,7 @@ template <class T> RF_DEVICE void attend(const Block<T>& block, const Span& span
     place_row(block);
     barrier();
     load_q(block);
+    barrier();  // also where no key follows: products take q's place
     const Columns mine = columns_of<T>(block.a.dim_v);
     Running running;
     Sums<T> sums = {};
