@@ -72,7 +72,7 @@ template <class T> RF_DEVICE void place_key(const Block<T>& block, std::int64_t 
     const Attention& a = block.a;
     const std::int64_t j = ExtentRule::clamp(first + thread_index(), block.keys.first, block.keys.end - 1);
     const KeyPlace at = place_of_key(a, block.p, block.shared.span, block.work.b, j);
-    KeyPlace64& to = block.shared.place[thread_index()];
+    KeyOffsets& to = block.shared.key[thread_index()];
     to.k = a.k.offset(at.axis0, block.work.kv_head, at.axis2);
     to.v = a.v.offset(at.axis0, block.work.kv_head, at.axis2);
     if (a.k_scale.present()) to.k_scale = a.k_scale.offset(at.axis0, block.work.kv_head, at.axis2);
@@ -88,7 +88,7 @@ template <class T, class Reader> RF_DEVICE void multiply_keys(const Block<T>& bl
     const auto load = [&](int depth) {
 #pragma unroll
         for (int n = 0; n < kLoads; ++n) {
-            const KeyPlace64& at = shared.place[my_key + n * kKeyStep];
+            const KeyOffsets& at = shared.key[my_key + n * kKeyStep];
             next[n] = depth + my_d < dim ? k.at(at.k, at.k_scale, depth + my_d) : 0.0f;
         }
     };
@@ -230,7 +230,7 @@ RF_DEVICE void multiply_values(const Shared<T>& shared, const Reader& v, int d, 
         float value[T::kBatch], check = 0;
 #pragma unroll
         for (int n = 0; n < T::kBatch; ++n) {
-            const KeyPlace64& at = shared.place[first + n * mine.groups];
+            const KeyOffsets& at = shared.key[first + n * mine.groups];
             value[n] = v.at(at.v, at.v_scale, d);
             check += value[n] - value[n];
         }

@@ -47,8 +47,8 @@ struct Row {
     std::uint32_t dropout_head;  // of the whole batch
 };
 
-// Where one key's k and v begin, and their scales.
-struct KeyPlace64 {
+// Where one key's k and v begin, and their scales, in elements.
+struct KeyOffsets {
     std::int64_t k, v, k_scale, v_scale;
 };
 
@@ -66,7 +66,7 @@ template <class T> struct alignas(16) Shared {
     };
     float weights[T::kWeights];
     float factor[T::kRows];
-    KeyPlace64 place[T::kKeys];
+    KeyOffsets key[T::kKeys];
     Row row[T::kRows];
     Span span;  // here, since registers are scarce
 };
@@ -88,11 +88,13 @@ constexpr std::int64_t row_blocks(const Attention& a) {
 // Pieces of work with the splits counted as one.
 constexpr std::int64_t items_of(const Attention& a) { return row_blocks(a) * a.head_kv * (a.ragged_q ? 1 : a.batch); }
 
-// Blocks of a grid. AMD counts a grid's threads in 32 bits; a block takes every so-manieth piece of work, so that this limits no problem.
+// Blocks of a grid. AMD counts a grid's threads in 32 bits; a block goes on to the piece of work grid_of() further, so that this limits no problem.
 constexpr std::int64_t kMaxGrid = 0xFFFFFFFF / Narrow::kThreads;
 constexpr std::int64_t grid_of(std::int64_t work) { return work < kMaxGrid ? work : kMaxGrid; }
 
+// The first sequence has block 0 whatever cu_seqlens says, so that no block comes before all sequences.
 RF_HOST_DEVICE std::int64_t first_block_of(const Attention& a, const Pointers& p, std::int64_t b) {
+    if (b == 0) return 0;
     return ExtentRule::clamp(index_at(p.cu_seqlens_q, a.wide_index, b), 0, a.q_tokens) * a.group() / Narrow::kRows + b;
 }
 

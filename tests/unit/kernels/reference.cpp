@@ -36,6 +36,7 @@ std::map<RowOfHead, int> covered(const Attention& a, const Pointers& p, std::int
         const reference::Work work = reference::work_of(a, p, splits, n);
         REQUIRE(work.split >= 0);
         REQUIRE(work.split < splits);
+        REQUIRE(work.row_first >= 0);
         const std::int64_t rows = reference::rows_of(span_of(a, p, work.b).len_q, a.group());
         for (std::int64_t row = work.row_first; row < work.row_first + reference::Narrow::kRows && row < rows; ++row)
             ++times[{work.b, work.kv_head, row}];
@@ -80,6 +81,18 @@ TEST_CASE("the pieces of work of a ragged problem reach every row once, wherever
                 CAPTURE(group);
                 check_cover(a, p, 2);
             }
+}
+
+TEST_CASE("cu_seqlens that break their contract name no row outside of a sequence") {
+    const std::vector<std::vector<std::int32_t>> tables = {{32, 40, 50}, {50, 40, 0}, {-7, 3, 900}, {0, 900, 20}};
+    for (const std::vector<std::int32_t>& starts : tables) {
+        Attention a = dense(2, 2, 2, 64, 40);
+        a.ragged_q = true;
+        a.q_tokens = 50;
+        Pointers p{};
+        p.cu_seqlens_q = starts.data();
+        for (const auto& [row, count] : covered(a, p, 1)) CHECK(std::get<2>(row) < span_of(a, p, std::get<0>(row)).len_q);
+    }
 }
 
 TEST_CASE("a problem without rows launches nothing") {
