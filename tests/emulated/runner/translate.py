@@ -7,11 +7,13 @@ Translating takes about 50 ms an instruction, so translations are kept on disk, 
 import ast
 import ctypes
 import dataclasses
+import functools
 import hashlib
 import importlib
 import os
 import pathlib
 import pickle
+import re
 import sys
 import tempfile
 import types
@@ -22,6 +24,7 @@ CONSTANT_ZERO, FIRST_VECTOR_REGISTER = 128, 256  # as operands are encoded
 ZERO_REGISTER = 256  # behind the last vector register, eight that always hold 0: the C of a WMMA whose C is the constant 0
 ALL_REGISTERS = 265
 NO_SCALAR_BASE = 0x7F
+FAULT_LDS = 0x20000  # an LDS address that is always a fault: machine.BESIDE_SHARED_BYTES
 FLAT_RDNA4, GLOBAL_RDNA4 = 0xEC, 0xEE  # the highest byte of such instructions
 COPY_REGISTER = 264  # holds the source of a DPP instruction as it was before the instruction wrote anything
 GFX90A_BF16 = {0xD3E60000: 0xD3E00000, 0xD3E70000: 0xD3E10000}  # v_mfma_f32_{32x32x8,16x16x16}bf16_1k: opcode word of gfx90a -> of gfx942
@@ -64,8 +67,8 @@ class _HalfInfinities(ast.NodeTransformer):
 
 
 class _SafeAddresses(ast.NodeTransformer):
-    """Memory instructions form addresses for the lanes that are switched off as well, and atomics and LDS instructions go there: the operands of each
-    lane pass through _only_active_lanes."""
+    """Memory instructions form addresses for the lanes that are switched off as well, and atomics and LDS instructions go there; and a store that is not
+    aligned goes to the words around it. The operands of each lane pass through _safe_addresses."""
     functions, expected = ("_compile_mem_op",), 1
 
     def __init__(self):
@@ -75,27 +78,61 @@ class _SafeAddresses(ast.NodeTransformer):
         self.generic_visit(node)
         if node.name == "make_srcs":
             self.found += 1
-            node.decorator_list.append(ast.parse("_only_active_lanes(ctx, exec_mask, is_lds)", mode="eval").body)
+            node.decorator_list.append(ast.parse("_safe_addresses(ctx, exec_mask, is_lds, op_name)", mode="eval").body)
         return node
 
 
-def _only_active_lanes(emulator):
-    """Gives lanes that are switched off an address where reading and writing back is harmless: 0 in LDS, else the instruction itself."""
+def _alignment_bits(is_lds, name):
+    """The low bits of an address that must be 0 for the emulator to store right."""
+    if not re.search("STORE|WRITE", name):
+        return 0
+    narrow = re.search("BYTE|SHORT|_B8|_B16", name)
+    return 3 if not narrow else 1 if is_lds and not re.search("BYTE|_B8", name) else 0
 
-    def decorate(ctx, exec_mask, is_lds):
+
+def _safe_addresses(emulator):
+    """Gives lanes that are switched off an address where reading and writing back is harmless: 0 in LDS, else the instruction itself. Gives stores that
+    the emulator would misplace an address that is a fault."""
+
+    def decorate(ctx, exec_mask, is_lds, name):
+        fault, alignment = FAULT_LDS if is_lds else 0, _alignment_bits(is_lds, name)
+
         def wrap(make_operands):
-            def make_guarded_operands(lane):
-                operands = make_operands(lane)
+            def make_safe_operands(lane):
+                given = make_operands(lane)
+                operands = dict(given)
                 active = emulator._lane_active(exec_mask, lane)
-                for name in ("ADDR", "ADDR_BASE", "vgpr_a", "v_addr", "s_saddr", "SADDR"):
-                    if name in operands:
-                        harmless = emulator.UOp.const(0, operands[name].dtype) if is_lds or "saddr" in name.lower() else ctx.rpc()
-                        operands[name] = active.where(operands[name], harmless)
+                for operand in ("ADDR", "ADDR_BASE", "vgpr_a", "v_addr", "s_saddr", "SADDR"):
+                    value = given.get(operand)
+                    if value is None:
+                        continue
+                    is_base = "saddr" in operand.lower()
+                    constant = functools.partial(emulator.UOp.const, dtype=value.dtype)
+                    if alignment:
+                        whole = value if is_lds else given["ADDR"]
+                        value = (whole & emulator.UOp.const(alignment, whole.dtype)).ne(emulator.UOp.const(0, whole.dtype)).where(constant(0 if is_base else fault), value)
+                    operands[operand] = active.where(value, constant(0) if is_lds or is_base else ctx.rpc())
                 return operands
-            return make_guarded_operands
+            return make_safe_operands
         return wrap
 
     return decorate
+
+
+def _correct_narrow_loads(emulator):
+    """Loads of 16 and 64 bits are made of loads of 8 and 32, which are right at every address; the emulator's own need aligned ones."""
+    parser = next(kind for kind in vars(sys.modules["test.mockgpu.amd.pcode"]).values() if hasattr(kind, "_handle_mem_load"))
+    load, types = parser._handle_mem_load, emulator.dtypes
+
+    def load_in_parts(self, address, kind):
+        if kind.itemsize not in (2, 8):
+            return load(self, address, kind)
+        part, whole = (types.uint8, types.uint16) if kind.itemsize == 2 else (types.uint32, types.uint64)
+        low = load(self, address, part).cast(whole)
+        high = load(self, address + emulator.UOp.const(part.itemsize, address.dtype), part).cast(whole)
+        return (low | high << emulator.UOp.const(8 * part.itemsize, whole)).bitcast(kind)
+
+    parser._handle_mem_load = load_in_parts
 
 
 def _corrected(text, path):
@@ -130,7 +167,8 @@ def load_emulator():
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
     exec(_corrected(text, path), module.__dict__)  # pylint: disable=exec-used
-    module._only_active_lanes = _only_active_lanes(module)
+    module._safe_addresses = _safe_addresses(module)
+    _correct_narrow_loads(module)
     return module, digest
 
 

@@ -83,6 +83,21 @@ KERNEL(64) writes_past_shared_memory(float* out) {
     out[thread()] = kept[thread()];
 }
 
+template <class T> struct __attribute__((packed)) Unaligned { T value; };
+// 2, 4 and 8 bytes from every offset of a row of 16 bytes, from global and from shared memory.
+KERNEL(64) loads_unaligned(const char* in, std::uint64_t* out) {
+    SHARED static char kept[80];
+    for (int i = thread(); i < 80; i += 64) kept[i] = in[i];
+    barrier();
+    const char* const from = in + thread();
+    out[thread()] = reinterpret_cast<const Unaligned<std::uint16_t>*>(from)->value;
+    out[64 + thread()] = reinterpret_cast<const Unaligned<std::uint32_t>*>(from)->value;
+    out[128 + thread()] = reinterpret_cast<const Unaligned<std::uint64_t>*>(from)->value;
+    out[192 + thread()] = reinterpret_cast<const Unaligned<std::uint16_t>*>(&kept[thread()])->value;
+    out[256 + thread()] = reinterpret_cast<const Unaligned<std::uint32_t>*>(&kept[thread()])->value;
+}
+KERNEL(64) stores_unaligned(char* out) { reinterpret_cast<Unaligned<std::uint32_t>*>(out + 5 * thread())->value = 1; }
+
 KERNEL(64) halves_denormals(const float* in, float* out) { out[thread()] = in[thread()] * 0.5f; }
 
 KERNEL(64) never_ends(std::uint32_t* out) {

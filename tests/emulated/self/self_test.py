@@ -130,6 +130,19 @@ class Runner(unittest.TestCase):
         self.check(out.values(), [float(i) if i % 3 == 0 else 0.0 for i in range(64)])
         self.assertEqual(counts.values(), [8 if i % 6 == 0 else 1 for i in range(128)])
 
+    def test_loads_need_no_alignment_and_stores_that_lack_it_are_faults(self):
+        numbers = [(37 * i + 11) % 256 for i in range(80)]
+        out = Array("Q", [0] * 320)
+        self.run_kernel("loads_unaligned", 64, Array("B", numbers), out)
+
+        def read(count):
+            return [int.from_bytes(bytes(numbers[i:i + count]), "little") for i in range(64)]
+
+        self.assertEqual(out.values(), read(2) + read(4) + read(8) + read(2) + read(4))
+        said = self.refusal(lambda: self.run_kernel("stores_unaligned", 64, Array("B", [0] * 400)))
+        self.assertIn("no memory at", said)
+        self.assertIn("store", said)
+
     def test_shared_memory_ends_where_the_kernel_says(self):
         self.assertIn("no memory at", self.refusal(lambda: self.run_kernel("writes_past_shared_memory", 64, Array("f", [0.0] * 64))))
 
