@@ -6,6 +6,7 @@
 #include <atomic>
 #include <memory>
 #include <string>
+#include <string_view>
 
 namespace fake {
 
@@ -17,7 +18,8 @@ struct Behaviour {
     std::uint32_t flags = 0;
     std::int64_t most_dim = 1 << 20;  // supports() refuses above
     bool plan_fails = false, forward_fails = false, device_missing = false, refuses_without_reason = false, plan_is_null = false;
-    std::uint64_t workspace_bytes = 0;
+    std::uint64_t workspace_bytes = 0, zeroed_bytes = 0;
+    const void* (*extension)(std::string_view id) = [](std::string_view) -> const void* { return nullptr; };  // what it lends
 };
 
 inline std::atomic<int> plans_made{0}, plans_alive{0}, forwards{0}, instances{0};
@@ -59,8 +61,10 @@ template <const Behaviour& B> struct Backend {
         if (B.plan_is_null) return nullptr;
         info.kernel = "nothing";
         info.workspace_bytes = B.workspace_bytes;
+        info.zeroed_bytes = B.zeroed_bytes;
         return std::make_unique<Plan>();
     }
+    const void* extension(const char* id) const { return B.extension(id); }
 };
 
 template <const Behaviour& B> rf_code refuse_silently(rf_backend*, const rf_device*, const rf_problem*, const rf_sink*) { return RF_UNSUPPORTED; }

@@ -6,6 +6,7 @@
 
 #include <sys/mman.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstring>
@@ -25,7 +26,7 @@ namespace {
 using namespace rocforge::conformance;
 using rocforge::Failure;
 
-constexpr std::uint64_t kWorkspaceBytes = 700, kZeroedBytes = 300;
+constexpr std::uint64_t kWorkspaceBytes = 700, kZeroedBytes = 300, kSpoiltBytes = 64 << 20;
 using Work = std::function<void()>;
 
 struct Stream {
@@ -58,6 +59,7 @@ public:
     std::recursive_mutex guard;
     const bool idle;  // forward computes nothing: for what is about time alone
 
+    std::uint64_t capacity_bytes() const { return capacity_bytes_; }
     bool fails(const char* step) const { return fails_ == step; }
     void may_fail(const char* step) const {
         if (fails(step)) throw Failure(RF_DEVICE, std::string(step) + " fails, as it was told to", 719);
@@ -72,7 +74,8 @@ public:
         if (address == MAP_FAILED) throw std::bad_alloc();
         used_bytes_ += bytes;
         Region region{bytes, reserved, std::unique_ptr<std::byte[]>(new std::byte[bytes])};
-        std::memset(region.data.get(), 0xFF, bytes);  // contents undefined: a NaN, and no counter at zero
+        // Contents undefined: a NaN, and no counter at zero. Further on nobody looks, and what is never touched takes no memory.
+        std::memset(region.data.get(), 0xFF, std::min(bytes, kSpoiltBytes));
         regions_[reinterpret_cast<std::uintptr_t>(address)] = std::move(region);
         return address;
     }
@@ -171,7 +174,7 @@ public:
         if (kKind == RF_DEVICE_ROCM) throw Failure(RF_UNAVAILABLE, "no GPU of this kind here: a stand-in has none");
         if (index > 0) return RF_NOT_FOUND;
         limits(out);
-        out.memory_bytes = 1 << 30;
+        out.memory_bytes = world->capacity_bytes();
         return RF_OK;
     }
     rf_code describe(std::string_view arch, rf_device& out) const {

@@ -116,6 +116,84 @@ private:
     std::unique_ptr<rocforge_choice, void (*)(rocforge_choice*)> choice_;
 };
 
+// ---- A device's memory, for hosts without a GPU runtime of their own
+
+namespace detail {
+// What a device made: goes back to it at the end of this, and keeps it open until then.
+template <void (*GiveBack)(rocforge_device_t*, void*)> class Made {
+public:
+    Made() = default;
+    Made(std::shared_ptr<rocforge_device_t> device, void* made) noexcept : device_(std::move(device)), made_(made) {}
+    Made(Made&& other) noexcept : device_(std::move(other.device_)), made_(std::exchange(other.made_, nullptr)) {}
+    Made& operator=(Made&& other) noexcept {
+        std::swap(device_, other.device_);
+        std::swap(made_, other.made_);
+        return *this;
+    }
+    ~Made() { GiveBack(device_.get(), made_); }
+    void* get() const noexcept { return made_; }
+
+private:
+    std::shared_ptr<rocforge_device_t> device_;
+    void* made_ = nullptr;
+};
+}  // namespace detail
+using DeviceMemory = detail::Made<rocforge_device_release>;
+using Stream = detail::Made<rocforge_stream_destroy>;
+using Mark = detail::Made<rocforge_mark_destroy>;
+using Graph = detail::Made<rocforge_graph_destroy>;
+
+// A device as one backend lends it; shared by copies. A stream of nullptr is the device's default stream.
+class Device {
+public:
+    explicit Device(rocforge_device_t* owned) : device_(owned, rocforge_device_close) {}
+
+    DeviceMemory allocate(std::uint64_t bytes) const {
+        return make<DeviceMemory>([&](void** made, rf_error* e) { return rocforge_device_allocate(get(), bytes, made, e); });
+    }
+    void to_device(void* to, const void* from_host, std::uint64_t bytes, void* stream = nullptr) const {
+        detail::check([&](rf_error* e) { return rocforge_copy_to_device(get(), to, from_host, bytes, stream, e); });
+    }
+    void to_host(void* to_host, const void* from, std::uint64_t bytes, void* stream = nullptr) const {
+        detail::check([&](rf_error* e) { return rocforge_copy_to_host(get(), to_host, from, bytes, stream, e); });
+    }
+    Stream stream() const {
+        return make<Stream>([&](void** made, rf_error* e) { return rocforge_stream_create(get(), made, e); });
+    }
+    void synchronize(void* stream = nullptr) const {
+        detail::check([&](rf_error* e) { return rocforge_stream_synchronize(get(), stream, e); });
+    }
+    Mark mark() const {
+        return make<Mark>([&](void** made, rf_error* e) { return rocforge_mark_create(get(), made, e); });
+    }
+    void record(const Mark& mark, void* stream = nullptr) const {
+        detail::check([&](rf_error* e) { return rocforge_mark_record(get(), mark.get(), stream, e); });
+    }
+    double elapsed_us(const Mark& first, const Mark& second) const {
+        double us = 0;
+        detail::check([&](rf_error* e) { return rocforge_mark_elapsed_us(get(), first.get(), second.get(), &us, e); });
+        return us;
+    }
+    void begin_graph(const Stream& stream) const {
+        detail::check([&](rf_error* e) { return rocforge_graph_begin(get(), stream.get(), e); });
+    }
+    Graph end_graph(const Stream& stream) const {
+        return make<Graph>([&](void** made, rf_error* e) { return rocforge_graph_end(get(), stream.get(), made, e); });
+    }
+    void replay(const Graph& graph, void* stream = nullptr) const {
+        detail::check([&](rf_error* e) { return rocforge_graph_replay(get(), graph.get(), stream, e); });
+    }
+    rocforge_device_t* get() const noexcept { return device_.get(); }
+
+private:
+    template <class Handle, class Call> Handle make(Call&& call) const {
+        void* made = nullptr;
+        detail::check([&](rf_error* e) { return call(&made, e); });
+        return Handle(device_, made);
+    }
+    std::shared_ptr<rocforge_device_t> device_;
+};
+
 class Context {
 public:
     explicit Context(const char* config = nullptr, const rocforge_hooks* hooks = nullptr) : context_(open(config, hooks), rocforge_close) {}
@@ -134,6 +212,12 @@ public:
         auto out = detail::sized<rf_device>();
         detail::check([&](rf_error* e) { return rocforge_find_device(get(), name, backend, &out, e); });
         return out;
+    }
+    // Throws with RF_UNSUPPORTED where the backend computes in host memory or lends none.
+    Device open_device(const rf_device& device, const char* backend) const {
+        rocforge_device_t* opened = nullptr;
+        detail::check([&](rf_error* e) { return rocforge_device_open(get(), &device, backend, &opened, e); });
+        return Device(opened);
     }
     std::vector<rocforge_plugin_info> plugins() const { return all<rocforge_plugin_info>(rocforge_plugin); }
     std::vector<rocforge_backend_info> backends() const { return all<rocforge_backend_info>(rocforge_backend); }

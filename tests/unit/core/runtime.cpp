@@ -23,7 +23,8 @@ constexpr Behaviour kGood{.name = "good"}, kSmall{.name = "small", .most_dim = 6
     kBadPlan{.name = "badplan", .plan_fails = true}, kNullPlan{.name = "nullplan", .plan_is_null = true},
     kBadForward{.name = "badforward", .forward_fails = true}, kAbsent{.name = "absent", .device_missing = true},
     kSilent{.name = "silent", .refuses_without_reason = true}, kRough{.name = "rough", .flags = RF_B_APPROXIMATE},
-    kRocm{.name = "good", .device_kind = RF_DEVICE_ROCM}, kScratch{.name = "scratch", .workspace_bytes = 1000};
+    kRocm{.name = "good", .device_kind = RF_DEVICE_ROCM}, kScratch{.name = "scratch", .workspace_bytes = 1000},
+    kCounters{.name = "counters", .workspace_bytes = 1000, .zeroed_bytes = 64};
 
 // A context whose order is `order` and that finds no plugin file.
 class World {
@@ -231,7 +232,7 @@ TEST_CASE("a forward that fails without a word still has a message") {
 
 TEST_CASE("arguments that a plan cannot take are named") {
     World world;
-    world->add(fake::table<kScratch>());
+    world->add(fake::table<kCounters>());
     rf_problem p = problem();
     p.q.align = 64;
     const rocforge::Plan plan = world->plan(cpu(), p);
@@ -240,6 +241,7 @@ TEST_CASE("arguments that a plan cannot take are named") {
         rf_args a = rocforge::args(memory, memory, memory, memory);
         a.workspace = memory;
         a.workspace_bytes = 1024;
+        a.zeroed = memory;
         return a;
     };
     plan.forward(good());
@@ -253,6 +255,9 @@ TEST_CASE("arguments that a plan cannot take are named") {
           Row{[](rf_args& a) { a.k = reinterpret_cast<char*>(memory) + 1; }, "args.k is 0x"},
           Row{[](rf_args& a) { a.workspace = nullptr; }, "args.workspace is 0x0 of 1024 bytes, wanted 1000"},
           Row{[](rf_args& a) { a.workspace_bytes = 999; }, "of 999 bytes, wanted 1000"},
+          Row{[](rf_args& a) { a.workspace = memory + 4; }, "of 1024 bytes, wanted 1000 bytes aligned to 256"},
+          Row{[](rf_args& a) { a.zeroed = nullptr; }, "args.zeroed is 0x0, wanted 64 bytes aligned to 256"},
+          Row{[](rf_args& a) { a.zeroed = memory + 32; }, ", wanted 64 bytes aligned to 256"},
           Row{[](rf_args& a) { a.struct_size = 8; }, "args.struct_size is 8"}, Row{[](rf_args& a) { a.reserved = 7; }, "args.reserved is 7"}}) {
         rf_args a = good();
         row.change(a);
