@@ -1,20 +1,16 @@
-// The program on files: cases written as safetensors, run through `rocforge run`, the output read back and held to the oracle's tolerance.
+// The program on files, on the CPU and on a device that a stand-in plays: cases written as safetensors, run through `rocforge run`, the output read
+// back and held to the oracle's tolerance.
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <array>
 #include <atomic>
-#include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 #include <thread>
 
 #include "conformance/run.h"
+#include "program.h"
 #include "safetensors.h"
 
 using namespace rocforge::conformance;
@@ -92,8 +88,8 @@ std::string number(double value) {
     return text.str();
 }
 
-std::vector<std::string> flags_of(const Case& c, const rf_problem& p, const rf_args& a) {
-    std::vector<std::string> flags{"--backend", "cpu", "--lse", "--scale=" + number(p.scale)};
+std::vector<std::string> flags_of(const Case& c, const rf_problem& p, const rf_args& a, std::vector<std::string> flags) {
+    flags.insert(flags.end(), {"--lse", "--scale=" + number(p.scale)});
     const auto has = [&](rf_features bit) { return (p.features & bit) != 0; };
     const char* const diagonal = has(RF_F_BOTTOM_RIGHT) ? "bottom-right" : "top-left";
     const auto add = [&](std::initializer_list<std::string> more) { flags.insert(flags.end(), more); };
@@ -110,39 +106,15 @@ std::vector<std::string> flags_of(const Case& c, const rf_problem& p, const rf_a
     return flags;
 }
 
-struct Ended {
-    int status = -1;
-    std::string text;  // what it printed
-};
-
-// Runs the program and waits; its output goes through a file beside the tensors.
-Ended run_program(const std::vector<std::string>& arguments, const std::string& log) {
-    std::vector<char*> argv{const_cast<char*>(ROCFORGE_CLI)};
-    for (const std::string& each : arguments) argv.push_back(const_cast<char*>(each.c_str()));
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-    posix_spawn_file_actions_adddup2(&actions, STDOUT_FILENO, STDERR_FILENO);
-    pid_t child = 0;
-    const int started = posix_spawn(&child, argv[0], &actions, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (started != 0) return {-1, std::string("cannot start ") + argv[0] + ": " + std::strerror(started)};
-    int status = 0;
-    while (waitpid(child, &status, 0) < 0 && errno == EINTR) continue;
-    std::ifstream file(log);
-    return {WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status), {std::istreambuf_iterator<char>(file), {}}};
-}
-
 // The files of a case, its run, and the verdict; "" when all is well, else what is wrong and how to see it again.
-std::string verdict_of(const Case& c, std::size_t index) {
+std::string verdict_of(const Case& c, std::size_t index, const std::vector<std::string>& where) {
     const Prepared prepared(c);
     const rf_problem& p = prepared.tensors.problem();
     const rf_args& a = prepared.tensors.args();
     const std::string stem = kFolder + "/" + std::to_string(index);
     std::vector<std::string> arguments{"run", stem + "-in.safetensors", stem + "-out.safetensors"};
     write_safetensors(arguments[1], file_of(c, p, a));
-    for (const std::string& flag : flags_of(c, p, a)) arguments.push_back(flag);
+    for (const std::string& flag : flags_of(c, p, a, where)) arguments.push_back(flag);
     std::string command = "rocforge";
     for (const std::string& each : arguments) command += " " + each;
 
@@ -165,22 +137,16 @@ std::string verdict_of(const Case& c, std::size_t index) {
     return {};
 }
 
-}  // namespace
-
-TEST_CASE("rocforge run matches the oracle on files") {
+// Each case as a file, run with the flags of `where`.
+void run_files(const std::vector<Case>& cases, const std::vector<std::string>& where) {
     std::filesystem::remove_all(kFolder);
     std::filesystem::create_directories(kFolder);
-    std::vector<Case> cases;
-    for (Case& c : all_cases())
-        if (expressible(c)) cases.push_back(std::move(c));
-    REQUIRE(cases.size() >= 60);
-
     std::vector<std::string> wrong(cases.size());
     std::atomic<std::size_t> next{0};
     const auto work = [&] {
         for (std::size_t n = next++; n < cases.size(); n = next++) {
             try {
-                wrong[n] = verdict_of(cases[n], n);
+                wrong[n] = verdict_of(cases[n], n, where);
             } catch (const std::exception& failure) { wrong[n] = failure.what(); }
         }
     };
@@ -189,4 +155,24 @@ TEST_CASE("rocforge run matches the oracle on files") {
     beside.join();
     for (std::size_t n = 0; n < cases.size(); ++n) CHECK_MESSAGE(wrong[n].empty(), cases[n].name, ": ", wrong[n]);
     MESSAGE(cases.size() << " cases as files");
+}
+
+}  // namespace
+
+TEST_CASE("rocforge run matches the oracle on files") {
+    std::vector<Case> cases;
+    for (Case& c : all_cases())
+        if (expressible(c)) cases.push_back(std::move(c));
+    REQUIRE(cases.size() >= 60);
+    run_files(cases, {"--backend", "cpu"});
+}
+
+TEST_CASE("rocforge run stages every kind of tensor for a device and back") {
+    std::vector<Case> cases;
+    for (Case& c : all_cases()) {
+        const bool of_a_kind = c.name.starts_with("feature/") || c.name.starts_with("ragged/") || c.name.starts_with("empty/");
+        if (of_a_kind && expressible(c) && !(c.features & RF_F_DROPOUT)) cases.push_back(std::move(c));
+    }
+    REQUIRE(cases.size() >= 30);
+    run_files(cases, {"--backend", "stand_in_gpu", "--device", "cuda:0"});
 }
