@@ -120,14 +120,19 @@ std::string describe(const Reason& reason) {
 }
 
 std::vector<std::string> refusal_lines(const Terminal& terminal, const std::vector<Candidate>& candidates) {
-    std::vector<std::string> lines;
+    std::vector<std::string> lines, elsewhere;
     for (const Candidate& candidate : candidates) {
         if (candidate.supported) continue;
-        lines.push_back(
-            fmt::format("  {} {} ({})", terminal.paint(Colour::kRed, "refused"), candidate.name, device_kind_name(candidate.device_kind)));
+        const std::string who = fmt::format("{} ({})", candidate.name, device_kind_name(candidate.device_kind));
+        if (candidate.reasons.size() == 1 && candidate.reasons[0].code == "device_kind") {
+            elsewhere.push_back(who);
+            continue;
+        }
+        lines.push_back(fmt::format("  {} {}", terminal.paint(Colour::kRed, "refused"), who));
         for (const Reason& reason : candidate.reasons) lines.push_back("    " + describe(reason));
         if (candidate.partial) lines.emplace_back("    a feature is missing, so its further limits were not examined");
     }
+    if (!elsewhere.empty()) lines.push_back(fmt::format("  {} {}", terminal.paint(Colour::kDim, "for other devices:"), fmt::join(elsewhere, ", ")));
     return lines;
 }
 

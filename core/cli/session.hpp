@@ -83,7 +83,7 @@ Devices devices_of(rocforge_context* context, const rocforge_backend_info& backe
 
 // "head_dim: q.shape[3] is 520, need at most 512; use backend "gpu""
 std::string describe(const Reason& reason);
-// Every candidate that said no, each with all of its reasons, in the colours of that terminal.
+// Every candidate that said no, each with all of its reasons, in the colours of that terminal; those for other kinds of devices on one line.
 std::vector<std::string> refusal_lines(const Terminal& terminal, const std::vector<Candidate>& candidates);
 nlohmann::ordered_json to_json(const std::vector<Candidate>& candidates);
 // The status 3 of a verdict without a winner.
