@@ -30,6 +30,10 @@ class Refused(Exception):
     """A launch or code object that the hardware, the metadata or the emulator does not allow; the message says why."""
 
 
+class Absent(Refused):
+    """The code object does not hold a kernel of that name."""
+
+
 class Instruction(ctypes.Structure):
     _fields_ = [("function", ctypes.c_void_p), ("buffers", ctypes.c_uint8 * 6), ("is_barrier", ctypes.c_uint8), ("has_copy", ctypes.c_uint8),
                 ("copied", ctypes.c_uint32), ("reserved", ctypes.c_uint32)]
@@ -88,7 +92,7 @@ class Module:
     def kernel(self, name, machine):
         if name not in self.kernels:
             if name not in self.object.kernels:
-                raise Refused(f"no kernel {name!r}; there are {', '.join(sorted(self.object.kernels)) or 'none'}")
+                raise Absent(f"no kernel {name!r}; there are {', '.join(sorted(self.object.kernels)) or 'none'}")
             self.kernels[name] = LoadedKernel(self, self.object.kernels[name], machine)
         return self.kernels[name]
 

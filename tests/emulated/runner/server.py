@@ -4,7 +4,7 @@
 
 SOCKET and ARENA are inherited file descriptors: a stream socket, and the memory of the device, which lies at ADDRESS in both processes; here a page
 is accessible only while it belongs to an allocation. Each request is {u32 kind, u32 bytes, payload}, each answer {u32 refused, u32 bytes, payload}, where
-a refusal's payload is its reason. The kinds and payloads stand with the functions below; runtime/server.cpp is the other side."""
+a refusal's payload is its reason and 2 means that no kernel has the name. The kinds and payloads stand with the functions below; runtime/server.cpp is the other side."""
 import ctypes
 import os
 import socket
@@ -88,7 +88,7 @@ def serve(connection, server):
         try:
             answer(connection, 0, actions[kind](payload))
         except REFUSALS as refusal:
-            answer(connection, 1, str(refusal).encode())
+            answer(connection, 2 if isinstance(refusal, emulated.Absent) else 1, str(refusal).encode())
 
 
 def main(arch, connection, arena, address, arena_bytes, loop_library, cache_folder):

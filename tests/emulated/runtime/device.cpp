@@ -135,7 +135,9 @@ Error Device::find(void** function, void* module, const char* name) {
     if (from == nullptr) return kInvalidHandle;
     try {
         *function = functions_.add(std::make_unique<Function>(Function{server().kernel(from->number, name)}));
-    } catch (const Refused& refused) { return failed(kNotFound, refused.what()); }
+    } catch (const Absent&) { return kNotFound; } catch (const Refused& refused) {
+        return failed(kInvalidImage, refused.what());
+    }
     return kSuccess;
 }
 

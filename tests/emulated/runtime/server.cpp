@@ -93,6 +93,7 @@ std::string Server::answer() {
     receive(head, sizeof head);
     std::string payload(head[1], '\0');
     receive(payload.data(), payload.size());
+    if (head[0] == 2) throw Absent(payload);
     if (head[0] != 0) throw Refused(payload);
     return payload;
 }

@@ -17,6 +17,11 @@ struct Refused : std::runtime_error {
     using std::runtime_error::runtime_error;
 };
 
+// The code object holds no kernel of that name.
+struct Absent : Refused {
+    using Refused::Refused;
+};
+
 // Device memory: pages of a file without a name. The device's address of a byte is of no use to the host, as on a GPU (no access there; the host
 // copies through a second mapping). Addresses are never used twice, so that a pointer into freed memory is a fault for ever. An allocation ends where
 // its last page does, but for the 256 bytes to which its start is aligned; what of its pages lies before and behind it holds a pattern that must
