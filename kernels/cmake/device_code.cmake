@@ -71,6 +71,11 @@ endfunction()
 find_program(ROCFORGE_AMD_COMPILER NAMES clang++-19 clang++-20 clang++-21 clang++-18 clang++-17 amdclang++
     PATHS $ENV{ROCM_PATH}/llvm/bin /opt/rocm/llvm/bin DOC "clang that compiles for AMD GPUs")
 find_program(ROCFORGE_NVIDIA_COMPILER NAMES nvcc PATHS $ENV{CUDA_PATH}/bin /usr/local/cuda/bin DOC "NVIDIA's compiler, 12.0 or later")
+get_filename_component(toolkit "${ROCFORGE_NVIDIA_COMPILER}" DIRECTORY)
+find_program(ROCFORGE_NVIDIA_PACKER NAMES fatbinary HINTS ${toolkit} DOC "what compresses NVIDIA code objects: part of its compiler's toolkit")
+if(NOT ROCFORGE_NVIDIA_PACKER)
+    set(ROCFORGE_NVIDIA_COMPILER "")
+endif()
 rocforge_find_device_compiler(AMD "${ROCFORGE_AMD_COMPILER}")
 rocforge_find_device_compiler(NVIDIA "${ROCFORGE_NVIDIA_COMPILER}")
 
@@ -91,7 +96,8 @@ endfunction()
 function(rocforge_compile_device_code vendor arch source object options)
     if(vendor STREQUAL "AMD")
         rocforge_amd_command(command ${ROCFORGE_AMD_COMPILER} ${arch})
-        set(warnings -Wall -Wextra $<$<BOOL:${ROCFORGE_WERROR}>:-Werror>)
+        # pass-failed: fewer waves a SIMD than asked for is a matter of registers, which tests/code_objects limit kernel by kernel.
+        set(warnings -Wall -Wextra -Wno-pass-failed $<$<BOOL:${ROCFORGE_WERROR}>:-Werror>)
     else()
         rocforge_nvidia_command(command ${ROCFORGE_NVIDIA_COMPILER} ${arch})
         set(warnings $<$<BOOL:${ROCFORGE_WERROR}>:-Werror=all-warnings>)
@@ -101,6 +107,19 @@ function(rocforge_compile_device_code vendor arch source object options)
         COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${command} ${warnings} ${options} -I${PROJECT_SOURCE_DIR}
                 -MD -MF ${object}.d -MT ${object} -c ${source} -o ${object}
         DEPENDS ${source} DEPFILE ${object}.d COMMENT "Compiling device code ${name}" VERBATIM COMMAND_EXPAND_LISTS)
+endfunction()
+
+# Sets `out` to the file to embed for `object`: NVIDIA's driver takes compressed code, a fifth of the size; AMD's runtime takes the object as it is.
+function(rocforge_pack_device_code out vendor arch object)
+    set(${out} ${object} PARENT_SCOPE)
+    if(vendor STREQUAL "NVIDIA")
+        string(REPLACE .cubin .fatbin packed ${object})
+        string(REPLACE sm_ "" number ${arch})
+        add_custom_command(OUTPUT ${packed}
+            COMMAND ${ROCFORGE_NVIDIA_PACKER} -64 --create=${packed} --compress-all --image3=kind=elf,sm=${number},file=${object}
+            DEPENDS ${object} VERBATIM)
+        set(${out} ${packed} PARENT_SCOPE)
+    endif()
 endfunction()
 
 function(rocforge_device_code target)
@@ -126,12 +145,13 @@ function(rocforge_device_code target)
                 get_filename_component(stem ${source} NAME_WE)
                 set(object ${ROCFORGE_DEVICE_CODE_DIR}/${stem}.${arch}.${suffix})
                 rocforge_compile_device_code(${vendor} ${arch} ${path} ${object} "${arg_OPTIONS_${family}}")
+                rocforge_pack_device_code(embedded ${vendor} ${arch} ${object})
                 set(symbol rocforge_device_code_${stem}_${arch})
                 string(APPEND data "    .balign 4096\n    .globl ${symbol}, ${symbol}_end\n    .hidden ${symbol}, ${symbol}_end\n"
-                    "${symbol}:\n    .incbin \"${object}\"\n${symbol}_end:\n    .byte 0\n")
+                    "${symbol}:\n    .incbin \"${embedded}\"\n${symbol}_end:\n    .byte 0\n")
                 string(APPEND declarations "extern const unsigned char ${symbol}[], ${symbol}_end[];\n")
                 string(APPEND rows "    {\"${arch}\", ${symbol}, ${symbol}_end},\n")
-                list(APPEND objects ${object})
+                list(APPEND objects ${embedded})
                 set_property(GLOBAL APPEND PROPERTY ROCFORGE_${vendor}_CODE_OBJECTS ${object})
             endforeach()
         endforeach()

@@ -51,6 +51,8 @@ bool grid_fits(const Launch& launch, Vendor vendor) {
     return vendor == Vendor::nvidia || std::uint64_t{launch.grid[0]} * launch.threads <= std::numeric_limits<std::uint32_t>::max();
 }
 
+bool without_rows(const Attention& a) { return a.batch == 0 || a.max_seq_q == 0; }
+
 bool empty(const Launch& launch) { return launch.grid[0] == 0 || launch.grid[1] == 0 || launch.grid[2] == 0; }
 
 }  // namespace
@@ -162,9 +164,18 @@ std::optional<Machine> GpuBackend::check_device(const rf_device& device, Reasons
     return std::nullopt;
 }
 
+// Kernels are chosen for problems with rows alone.
+Recipe GpuBackend::choose(const rf_problem& problem, const Machine& machine) const {
+    const Attention attention = attention_of(problem);
+    if (!without_rows(attention)) return plugin_.choose(attention, machine, problem.workspace_limit_bytes);
+    Recipe nothing;
+    nothing.name = "nothing";
+    return nothing;
+}
+
 // What only the chosen kernels know: their workspace, grid and shared memory.
 void GpuBackend::check_recipe(const rf_device& device, const rf_problem& problem, const Machine& machine, Reasons& reasons) const {
-    const Recipe recipe = plugin_.choose(attention_of(problem), machine, problem.workspace_limit_bytes);
+    const Recipe recipe = choose(problem, machine);
     if (recipe.workspace_bytes > problem.workspace_limit_bytes) {
         reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(problem.workspace_limit_bytes),
                        "at least " + std::to_string(recipe.workspace_bytes), "raise the limit");
@@ -220,12 +231,10 @@ std::unique_ptr<GpuBackend::Plan> GpuBackend::plan(const rf_device& device, cons
     supports(device, problem, reasons);
     if (reasons.verdict() != RF_OK) throw Failure(RF_UNSUPPORTED, std::string(plugin_.name) + ": " + refusal.text);
     return on_device(device, [&](const Runtime& runtime, int ordinal) {
-        const Attention attention = attention_of(problem);
-        const Machine machine{*family_of(device.arch), device.compute_units};
-        Recipe recipe = plugin_.choose(attention, machine, problem.workspace_limit_bytes);
+        Recipe recipe = choose(problem, Machine{*family_of(device.arch), device.compute_units});
         const std::lock_guard lock(mutex_);
         std::vector<Launchable> kernels = load(runtime, ordinal, device_at(runtime, ordinal), recipe);
-        auto made = std::make_unique<Plan>(plugin_.name, runtime, ordinal, attention, std::move(recipe), std::move(kernels));
+        auto made = std::make_unique<Plan>(plugin_.name, runtime, ordinal, attention_of(problem), std::move(recipe), std::move(kernels));
         info = {.struct_size = info.struct_size,
                 .flags = RF_P_CAPTURABLE | RF_P_DETERMINISTIC,
                 .workspace_bytes = made->recipe().workspace_bytes,
@@ -241,7 +250,7 @@ GpuBackend::Plan::Plan(const char* name, const Runtime& runtime, int ordinal, co
     : name_(name), runtime_(runtime), ordinal_(ordinal), attention_(attention), recipe_(std::move(recipe)), kernels_(std::move(kernels)) {}
 
 void GpuBackend::Plan::forward(const rf_args& args) const {
-    if (attention_.batch == 0 || attention_.max_seq_q == 0) return;
+    if (kernels_.empty()) return;
     if (args.workspace_bytes < recipe_.workspace_bytes || (recipe_.workspace_bytes > 0 && !args.workspace)) {
         throw Failure(RF_INVALID, std::string(name_) + ": workspace of " + std::to_string(args.workspace_bytes) + " bytes; the plan needs " +
                                       std::to_string(recipe_.workspace_bytes));

@@ -86,6 +86,7 @@ private:
     int ordinal_of(const rf_device& device, const platform::Runtime& runtime) const;
     Device& device_at(const platform::Runtime& runtime, int ordinal) const;
     std::optional<kernels::Machine> check_device(const rf_device& device, Reasons& reasons) const;
+    kernels::Recipe choose(const rf_problem& problem, const kernels::Machine& machine) const;
     void check_recipe(const rf_device& device, const rf_problem& problem, const kernels::Machine& machine, Reasons& reasons) const;
     std::vector<platform::Launchable> load(const platform::Runtime& runtime, int ordinal, Device& device, const kernels::Recipe& recipe) const;
 

@@ -8,12 +8,14 @@
 namespace rocforge::adapter {
 namespace {
 
-// head_q / head_kv * max_seq_q; out of every limit where it overflows.
-std::int64_t group_rows(const rf_problem& p) {
-    std::int64_t rows = 0;
-    if (p.k.shape[1] <= 0) return 0;  // refused by itself
-    return __builtin_mul_overflow(p.q.shape[1] / p.k.shape[1], p.max_seq_q, &rows) ? INT64_MAX : rows;
+// INT64_MAX where it overflows. What is negative is refused by itself and counts as 0.
+std::int64_t product(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (a <= 0 || b <= 0) return 0;
+    return __builtin_mul_overflow(a, b, &result) ? INT64_MAX : result;
 }
+std::int64_t group_rows(const rf_problem& p) { return product(p.k.shape[1] > 0 ? p.q.shape[1] / p.k.shape[1] : 0, p.max_seq_q); }
+std::int64_t all_rows(const rf_problem& p) { return product(product(p.batch, p.q.shape[1]), p.max_seq_q); }
 
 // Elements from one key to the next; 0 where there is no next.
 std::int64_t kv_stride(const rf_tensor& tensor) { return tensor.shape[2] > 1 ? tensor.stride[2] : 0; }
@@ -34,6 +36,7 @@ constexpr Bound kBounds[] = {
     {"k.shape[1]", RF_R_SHAPE, [](const rf_problem& p) { return p.k.shape[1]; }, 1, &Limits::max_heads},
     {"max_seq_q", RF_R_SEQUENCE, [](const rf_problem& p) { return p.max_seq_q; }, 0, &Limits::max_seq},
     {"max_seq_kv", RF_R_SEQUENCE, [](const rf_problem& p) { return p.max_seq_kv; }, 0, &Limits::max_seq},
+    {"batch * q.shape[1] * max_seq_q", RF_R_SHAPE, all_rows, 0, &Limits::max_rows},
     {"q.shape[1] / k.shape[1] * max_seq_q", RF_R_SEQUENCE, group_rows, 0, &Limits::max_group_rows},
     {"k.stride[2]", RF_R_STRIDE, [](const rf_problem& p) { return kv_stride(p.k); }, 0, &Limits::max_kv_stride},
     {"v.stride[2]", RF_R_STRIDE, [](const rf_problem& p) { return kv_stride(p.v); }, 0, &Limits::max_kv_stride},

@@ -17,6 +17,7 @@ struct Limits {
     unsigned types;
     std::int64_t max_dim, max_dim_v, dim_multiple;
     std::int64_t max_batch, max_heads, max_seq, max_page;  // of sequences, of query heads and of kv heads, of rows and of keys, of tokens a page
+    std::int64_t max_rows = INT64_MAX;                     // of all sequences and query heads together, as capacities count
     std::int64_t max_group_rows = INT64_MAX;               // of the query heads that share a kv head, together
     std::int64_t max_kv_stride = INT64_MAX;                // elements from key to key, of k and of v
     std::uint32_t row_bytes = 1;                           // every row of q, k, v and out begins at a multiple of so many bytes; 1: anywhere

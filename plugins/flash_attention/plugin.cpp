@@ -10,21 +10,20 @@ namespace {
 
 namespace flash = kernels::flash;
 
-// The kernels count rows (of all query heads of a kv head together), keys and their distances in 32 bits.
-constexpr std::int64_t kMaxSeq = (std::int64_t{1} << 30) - 1;
 constexpr std::int64_t kMaxCount = (std::int64_t{1} << 31) - 1;
 
 constexpr adapter::Limits kLimits{.types = adapter::kHalves,
-                                  .max_dim = 256,
-                                  .max_dim_v = 256,
+                                  .max_dim = flash::kMaxDim,
+                                  .max_dim_v = flash::kMaxDim,
                                   .dim_multiple = 8,
                                   .max_batch = kMaxCount,
                                   .max_heads = kMaxCount,
-                                  .max_seq = kMaxSeq,
-                                  .max_page = kMaxSeq,
-                                  .max_group_rows = kMaxSeq,
-                                  .max_kv_stride = (1 << 25) - 1,  // a block of 64 keys spans less than 2^32 bytes: a lane's offset is 32 bits
-                                  .row_bytes = 16,                 // rows are read and written 16 bytes at a time
+                                  .max_seq = flash::kMaxLength,
+                                  .max_page = flash::kMaxLength,
+                                  .max_rows = std::int64_t{1} << 40,  // so that what choose() counts fits into 64 bits
+                                  .max_group_rows = flash::kMaxLength,
+                                  .max_kv_stride = flash::kMaxKeyStride,
+                                  .row_bytes = 16,  // rows are read and written 16 bytes at a time
                                   .hint = "use backend \"gpu\"",
                                   .type_hint = "convert the tensor, or use backend \"gpu\""};
 

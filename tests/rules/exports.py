@@ -1,5 +1,6 @@
 """What the built binaries show to the world: a plugin exports rocforge_plugin_v1 alone, librocforge.so exactly the functions that rocforge.h declares,
-and nothing needs a GPU runtime at load time (one binary serves machines with and without one). Reads symbol tables; loads nothing.
+and nothing needs a GPU runtime at load time (one binary serves machines with and without one). A plugin, device code included, stays a file that is
+sent and kept without a thought. Reads symbol tables; loads nothing.
 
 usage: exports.py ROOT LIBRARY PROGRAM PLUGIN_FOLDER | exports.py --self-test C_COMPILER"""
 import pathlib
@@ -11,6 +12,7 @@ import tempfile
 import header
 
 ENTRY = "rocforge_plugin_v1"
+PLUGIN_BYTES = 20 * 1000 * 1000
 GPU_RUNTIME = re.compile(r"lib(amdhip|hip|hsa|rocm|amd_comgr|cuda|cudart|nvrtc|nvidia|OpenCL|ze_loader)")
 
 
@@ -32,11 +34,16 @@ def different(binary, want):
 
 
 def check_plugin(binary):
-    return different(binary, {ENTRY}) + check_needed(binary)
+    return different(binary, {ENTRY}) + check_needed(binary) + check_size(binary)
 
 
 def check_library(binary, header_text):
     return different(binary, set(header.functions(header_text))) + check_needed(binary)
+
+
+def check_size(binary, most=PLUGIN_BYTES):
+    size = pathlib.Path(binary).stat().st_size
+    return [f"{binary}: {size} bytes; a plugin has at most {most}"] if size > most else []
 
 
 def check_needed(binary):
@@ -70,6 +77,7 @@ def self_test(compiler):
             ("plugin with a second export", check_plugin(library("leak", entry + "int helper(void) { return 1; }")), "exports helper"),
             ("plugin without its entry", check_plugin(library("mute", "static int x;")), f"does not export {ENTRY}"),
             ("plugin linked to a GPU runtime", check_plugin(library("gpu", entry, "-Wl,--no-as-needed", runtime)), "needs the GPU runtime libamdhip64.so.6"),
+            ("plugin of too many bytes", check_size(library("large", entry), 1000), "a plugin has at most 1000"),
             ("library with an undeclared export", check_library(library("more", host + "int rocforge_c(void) { return 0; }"), header_text),
              "exports rocforge_c"),
             ("library without a declared export", check_library(library("less", "int rocforge_a(void) { return 0; }"), header_text),
