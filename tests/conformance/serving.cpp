@@ -1,13 +1,17 @@
-// What an inference engine does with a plan: one plan for a whole decode loop, one for batches of prefill and decode over a paged cache; and tensors
-// whose strides pass 32 bits.
+// What an inference engine does with a plan: one plan for a whole decode loop, one for batches of prefill and decode over a paged cache, in host memory
+// and on devices; and tensors whose strides pass 32 bits.
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 
 #include <algorithm>
 #include <cstring>
+#include <memory>
+#include <stdexcept>
 
 #include "conformance/run.h"
+#include "filter.h"
 #include "host.h"
+#include "on_device.h"
 
 using namespace rocforge::conformance;
 
@@ -46,29 +50,61 @@ private:
     std::vector<std::byte> full_;
 };
 
+// One plan of one backend, in host memory or with the tensors staged on its device.
+struct Opened {
+    Planned planned;
+    Device device;
+    PlanHandle plan;
+    std::unique_ptr<StagedCase> staged;
+    bool refused = false;
+
+    rf_code forward(const rf_args& args, std::string& why) {
+        if (!staged) return planned.forward(args, why);
+        try {
+            staged->upload(nullptr);
+            staged->enqueue(nullptr);
+            staged->download(nullptr);
+            return RF_OK;
+        } catch (const std::runtime_error& failure) {
+            why = failure.what();
+            return RF_DEVICE;
+        }
+    }
+};
+
 // Forward on a plan made before, after the caller changed the inputs.
-void check_step(Prepared& prepared, Planned& planned) {
+void check_step(Prepared& prepared, Opened& opened) {
     prepared.tensors.seal();
     prepared.expectation = expect(prepared.tensors.problem(), prepared.tensors.args());
-    const Verdict v = run(prepared, [&](const rf_problem&, const rf_args& args, std::string& why) { return planned.forward(args, why); });
+    const Verdict v = run(prepared, [&](const rf_problem&, const rf_args& args, std::string& why) { return opened.forward(args, why); });
     CHECK_MESSAGE(v.outcome == Outcome::passed, v.where);
 }
 
-struct Opened {
-    Planned planned;
-    bool refused = false;
-};
-
-Opened open(const Host& host, const PlacedBackend& backend, const rf_problem& problem) {
+Opened open(const Host& host, const PlacedBackend& backend, const rf_problem& problem, const Materialised* tensors) {
     Opened opened;
     std::string why;
-    const rf_code code = opened.planned.open(host, backend, problem, why);
-    opened.refused = code == RF_UNSUPPORTED && backend.name != "cpu";
-    if (opened.refused)
+    const bool on_host = backend.device.kind == RF_DEVICE_CPU;
+    const rf_code code = on_host ? opened.planned.open(host, backend, problem, why)
+                                 : plan_on(host, backend, with_true_alignment(problem, tensors->args()), opened.plan, why);
+    opened.refused = code == RF_UNSUPPORTED && backend.name != "cpu" && backend.name != "gpu";
+    if (opened.refused) {
         MESSAGE("skipped: " << backend.name << " refuses: " << why);
-    else
-        REQUIRE_MESSAGE(code == RF_OK, why);
+        return opened;
+    }
+    REQUIRE_MESSAGE(code == RF_OK, why);
+    if (on_host) return opened;
+    opened.device = open_device(host, backend);
+    opened.staged = std::make_unique<StagedCase>(opened.device.get(), *tensors, opened.plan.get());
     return opened;
+}
+
+// Every backend, in host memory and on devices; none where the name is not wanted.
+std::vector<PlacedBackend> everywhere(const Host& host, const std::string& name) {
+    std::vector<PlacedBackend> all;
+    if (!wanted_case(name)) return all;
+    all = host.backends();
+    all.insert(all.end(), host.on_devices().begin(), host.on_devices().end());
+    return all;
 }
 
 }  // namespace
@@ -80,12 +116,12 @@ TEST_CASE("one plan serves a decode loop whose keys grow by one token a step") {
     c.batch = 3, c.head_q = 4, c.head_kv = 2, c.seq_q = 1, c.seq_kv = kCapacity, c.type = kF16, c.dim = 32;
     c.kv_lengths = {kCapacity, kCapacity, kCapacity};
     Host host(kThreeThreads);
-    for (const PlacedBackend& backend : host.backends()) {
+    for (const PlacedBackend& backend : everywhere(host, "serving/decode-loop")) {
         CAPTURE(backend.name);
         Prepared prepared(c);
         Cache keys(prepared.tensors, prepared.tensors.problem().k, offsetof(rf_args, k)),
             values(prepared.tensors, prepared.tensors.problem().v, offsetof(rf_args, v));
-        Opened opened = open(host, backend, prepared.tensors.problem());
+        Opened opened = open(host, backend, prepared.tensors.problem(), &prepared.tensors);
         if (opened.refused) continue;
         for (std::int64_t step = 0; step <= kCapacity; ++step) {
             CAPTURE(step);
@@ -93,7 +129,7 @@ TEST_CASE("one plan serves a decode loop whose keys grow by one token a step") {
                                                     step / 2};  // sequences that started at different times
             keys.show(lengths), values.show(lengths);
             set_indices(prepared.tensors, offsetof(rf_args, kv_lengths), lengths);
-            check_step(prepared, opened.planned);
+            check_step(prepared, opened);
         }
     }
 }
@@ -112,12 +148,12 @@ TEST_CASE("one plan serves batches of prefill and decode over a paged cache") {
     c.batch = 4, c.head_q = 4, c.head_kv = 2, c.seq_q = 20, c.seq_kv = 40, c.page_size = 16, c.dim = 32, c.type = kBf16, c.layout = Layout::bshd;
     c.q_lengths = {20, 20, 1, 1}, c.kv_lengths = {40, 40, 40, 40};
     Host host(kThreeThreads);
-    for (const PlacedBackend& backend : host.backends()) {
+    for (const PlacedBackend& backend : everywhere(host, "serving/batches-over-pages")) {
         CAPTURE(backend.name);
         Prepared prepared(c);
         Cache keys(prepared.tensors, prepared.tensors.problem().k, offsetof(rf_args, k)),
             values(prepared.tensors, prepared.tensors.problem().v, offsetof(rf_args, v));
-        Opened opened = open(host, backend, prepared.tensors.problem());
+        Opened opened = open(host, backend, prepared.tensors.problem(), &prepared.tensors);
         if (opened.refused) continue;
         for (const Step& step : steps) {
             CAPTURE(&step - steps.data());
@@ -127,7 +163,7 @@ TEST_CASE("one plan serves batches of prefill and decode over a paged cache") {
             REQUIRE(cumulative.back() <= prepared.tensors.problem().q.shape[2]);
             set_indices(prepared.tensors, offsetof(rf_args, cu_seqlens_q), cumulative);
             set_indices(prepared.tensors, offsetof(rf_args, kv_lengths), step.len_kv);
-            check_step(prepared, opened.planned);
+            check_step(prepared, opened);
         }
     }
 }
@@ -156,6 +192,7 @@ private:
 }  // namespace
 
 TEST_CASE("strides past 2^31 elements reach the right elements") {
+    if (!wanted_case("serving/strides-past-2^31-elements")) return;
     constexpr std::int64_t kHeadStride = (std::int64_t{1} << 31) + 4096, kHeads = 2, kBatch = 2, kTokens = 5, kDim = 16;
     constexpr std::int64_t kBytes = ((kHeads - 1) * kHeadStride + kBatch * kTokens * kDim) * 2;
     Sparse q(kBytes), k(kBytes), v(kBytes), out(kBytes);
@@ -183,7 +220,7 @@ TEST_CASE("strides past 2^31 elements reach the right elements") {
     Host host(kThreeThreads);
     for (const PlacedBackend& backend : host.backends()) {
         CAPTURE(backend.name);
-        Opened opened = open(host, backend, p);
+        Opened opened = open(host, backend, p, nullptr);
         if (opened.refused) continue;
         std::string why;
         CHECK_MESSAGE(opened.planned.forward(a, why) == RF_OK, why);
