@@ -26,7 +26,7 @@ struct TilePlace {
 };
 
 // Careful: a block at an edge may hold values of V that are not finite. Without, run() stops at such a block and says so.
-template <class T, class Tile, bool General, bool Paged, bool Careful> class Worker {
+template <class T, class Tile, bool General, Paging P, bool Careful> class Worker {
 public:
     using U = matrix::Unit<T>;
     using Acc = typename U::Acc;
@@ -44,7 +44,7 @@ public:
           shared_(shared),
           lane_(device::lane_index()),
           wave_(device::wave_index()),
-          log2_scale_(General ? 1.0f : call.attention.scale * device::kLog2E) {
+          log2_scale_(General ? device::kLog2E : call.attention.scale * device::kLog2E) {
 #pragma unroll
         for (int t = 0; t < kRowTiles; ++t) {
 #pragma unroll
@@ -58,12 +58,12 @@ public:
     // False: the result is void, a careful worker has to do it again.
     RF_DEVICE bool run(const kernels::Span& span, const Extent& keys, const Extent& sure, int begin, int end, int step) {
         const Attention& a = call_.attention;
-        const KeyRows<Paged> k_rows(call_, span, a.k, call_.pointers.k, a.dim, place_.sequence, place_.kv_head, static_cast<int>(keys.first),
-                                    static_cast<int>(keys.end));
-        const KeyRows<Paged> v_rows(call_, span, a.v, call_.pointers.v, a.dim_v, place_.sequence, place_.kv_head, static_cast<int>(keys.first),
-                                    static_cast<int>(keys.end));
-        StageK<T, Tile, Paged> k(k_rows, k_shared());
-        StageV<T, Tile, Paged> v(v_rows, v_shared());
+        const KeyRows<P> k_rows(call_, span, a.k, call_.pointers.k, a.dim, place_.sequence, place_.kv_head, static_cast<int>(keys.first),
+                                static_cast<int>(keys.end));
+        const KeyRows<P> v_rows(call_, span, a.v, call_.pointers.v, a.dim_v, place_.sequence, place_.kv_head, static_cast<int>(keys.first),
+                                static_cast<int>(keys.end));
+        StageK<T, Tile, P> k(k_rows, k_shared());
+        StageV<T, Tile, P> v(v_rows, v_shared());
         const int sure_first = static_cast<int>(sure.first), sure_end = static_cast<int>(sure.end);
         bring_queries(span);
         if (begin < end) k.issue(begin * Tile::kKeys);
@@ -93,8 +93,8 @@ public:
         return true;
     }
 
-    // Per row of this wave: maximum in units of log2, sum of exp2(score - maximum) over all lanes, as run() left them.
-    RF_DEVICE float peak_log2(int tile, int r) const { return peak_[tile][r] == -device::kInfinity ? peak_[tile][r] : peak_[tile][r] * log2_scale_; }
+    // Per row of this wave: the largest score (it may lag behind), and the sum of exp(score - that) over all lanes, as run() left them.
+    RF_DEVICE float peak(int tile, int r) const { return General ? peak_[tile][r] : peak_[tile][r] * call_.attention.scale; }
     RF_DEVICE float sum(int tile, int r) const { return U::row_sum(sum_[tile][r]); }
     RF_DEVICE const Acc& out(int tile, int d) const { return out_[tile][d]; }
     RF_DEVICE int lane() const { return lane_; }
@@ -134,6 +134,7 @@ private:
         if constexpr (Tile::kQuery == QueryHome::shared) {
 #if defined(RF_NVIDIA)
             static_assert(Tile::kRows * Tile::kChunks % Tile::kThreads == 0);
+            q_at_ = U::template fixed_at<typename Tile::QRows>(lane_) + (Tile::kSharedKeys ? wave_ * Tile::kWaveRows * Tile::kChunks * 16 : 0);
 #pragma unroll
             for (int pass = 0; pass < Tile::kRows * Tile::kChunks / Tile::kThreads; ++pass) {
                 const int at = device::thread_index() + pass * Tile::kThreads, number = at / Tile::kChunks, chunk = at % Tile::kChunks;
@@ -158,13 +159,12 @@ private:
             }
         }
     }
-    RF_DEVICE Fixed query(int lane, int t, int d) const {
+    RF_DEVICE Fixed query([[maybe_unused]] int q_at, int t, int d) const {
         if constexpr (Tile::kQuery == QueryHome::registers) return queries_[t][d];
 #if defined(RF_NVIDIA)
-        const int first = (Tile::kSharedKeys ? wave_ * Tile::kWaveRows : 0) + t * 16;
-        return U::template load_fixed<typename Tile::QRows>(shared_, lane, first, d * (kSpan / 8));
+        return U::template load_fixed<typename Tile::QRows>(shared_, q_at, t * 16, d * (kSpan / 8));
 #else
-        return U::load_fixed(device::fresh(query_rows_[t]), lane, d * (kSpan / 8), static_cast<int>(call_.attention.dim / 8));
+        return U::load_fixed(device::fresh(query_rows_[t]), lane_, d * (kSpan / 8), static_cast<int>(call_.attention.dim / 8));
 #endif
     }
 
@@ -173,16 +173,17 @@ private:
         for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
             for (int n = 0; n < kKeySpans; ++n) clear(scores[t][n]);
-        const int lane = device::fresh(lane_);
+        const int k_at = device::fresh(k_at_);
+        const int q_at = Tile::kQuery == QueryHome::shared ? device::fresh(q_at_) : 0;
 #pragma unroll
         for (int d = 0; d < kDimSpans; ++d) {
             if (Tile::kQuery == QueryHome::memory && d % 4 == 0) device::keep_order();  // else all of Q would be loaded first
             Fixed q[kRowTiles];
 #pragma unroll
-            for (int t = 0; t < kRowTiles; ++t) q[t] = query(lane, t, d);
+            for (int t = 0; t < kRowTiles; ++t) q[t] = query(q_at, t, d);
 #pragma unroll
             for (int n = 0; n < kKeySpans; ++n) {
-                const typename U::Streamed keys = U::template load_k<typename Tile::KRows>(k_shared(), lane, n * kSpan, d * (kSpan / 8));
+                const typename U::Streamed keys = U::template load_k<typename Tile::KRows>(k_shared(), k_at, n * kSpan, d * (kSpan / 8));
 #pragma unroll
                 for (int t = 0; t < kRowTiles; ++t) U::mma(scores[t][n], keys, q[t]);
             }
@@ -194,7 +195,7 @@ private:
     }
 
     RF_DEVICE void multiply_pv(const Acc (&probabilities)[kRowTiles][kKeySpans]) {
-        const int lane = device::fresh(lane_);
+        const int v_at = device::fresh(v_at_);
 #pragma unroll
         for (int n = 0; n < kKeySpans; ++n) {
             Fixed p[kRowTiles];
@@ -202,7 +203,7 @@ private:
             for (int t = 0; t < kRowTiles; ++t) p[t] = U::to_fixed(probabilities[t][n], lane_);
 #pragma unroll
             for (int d = 0; d < kDimSpans; ++d) {
-                const typename U::Streamed values = U::template load_v<typename Tile::VRows>(v_shared(), lane, d * kSpan, n * kSpan);
+                const typename U::Streamed values = U::template load_v<typename Tile::VRows>(v_shared(), v_at, d * kSpan, n * kSpan);
 #pragma unroll
                 for (int t = 0; t < kRowTiles; ++t) U::mma(out_[t][d], values, p[t]);
             }
@@ -252,36 +253,32 @@ private:
         return device::uniform(static_cast<int>(any)) != 0;
     }
 
-    // A block at an edge holds values that are not finite, and 0 x NaN is NaN: rows that attend to such a value get it in these dims, by a product of
-    // flags, and for all others it is taken out of V. Rare, so it may be slow.
-    RF_DEVICE void poison(const Acc (&scores)[kRowTiles][kKeySpans], StageV<T, Tile, Paged>& v, int key0) {
+    // A block at an edge holds values that are not finite, and 0 x NaN is NaN: for all rows they are taken out of V, and rows that attend to one get
+    // infinity in its dims, by a product of flags. Twice the largest bf16 is infinite in float32, whatever the kernel's own type. Rare, so it may be
+    // slow.
+    RF_DEVICE void poison(const Acc (&scores)[kRowTiles][kKeySpans], StageV<T, Tile, P>& v, int key0) {
+        using F = matrix::Unit<matrix::Bf16>;
         Group<Tile>::meet();
         v.show_non_finite();
         Group<Tile>::meet();
 #pragma unroll
-        for (int t = 0; t < kRowTiles; ++t) {
-            Fixed attends[kKeySpans];
+        for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
             for (int n = 0; n < kKeySpans; ++n) {
-                Acc flags;
+                typename F::Acc flags;
 #pragma unroll
                 for (int e = 0; e < 8; ++e) flags.set(e, scores[t][n].get(e) == -device::kInfinity ? 0.0f : 1.0f);
-                attends[n] = U::to_fixed(flags, lane_);
+                const typename F::Fixed attends = F::to_fixed(flags, lane_);
+#pragma unroll
+                for (int d = 0; d < kDimSpans; ++d) {
+                    device::keep_order();
+                    const typename F::Streamed found = F::template load_v<typename Tile::VRows>(v_shared(), v_at_, d * kSpan, n * kSpan);
+                    typename F::Acc out = __builtin_bit_cast(typename F::Acc, out_[t][d]);
+                    F::mma(out, found, attends);
+                    F::mma(out, found, attends);
+                    out_[t][d] = __builtin_bit_cast(Acc, out);
+                }
             }
-#pragma unroll
-            for (int d = 0; d < kDimSpans; ++d) {
-                device::keep_order();
-                Acc found;
-                clear(found);
-#pragma unroll
-                for (int n = 0; n < kKeySpans; ++n)
-                    U::mma(found, U::template load_v<typename Tile::VRows>(v_shared(), lane_, d * kSpan, n * kSpan), attends[n]);
-                U::pin(found);
-#pragma unroll
-                for (int e = 0; e < 8; ++e)
-                    if (found.get(e) > 0) out_[t][d].set(e, __builtin_nanf(""));
-            }
-        }
         Group<Tile>::meet();
         v.show_finite(key0);
         Group<Tile>::meet();
@@ -309,13 +306,15 @@ private:
         for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
             for (int r = 0; r < kLaneRows; ++r) {
-                const float base = peak_[t][r] == -device::kInfinity ? 0 : peak_[t][r] * log2_scale_;
+                const float base = peak_[t][r] == -device::kInfinity ? 0 : General ? peak_[t][r] : peak_[t][r] * log2_scale_;
 #pragma unroll
                 for (int n = 0; n < kKeySpans; ++n)
 #pragma unroll
                     for (int e = 0; e < 8; ++e)
                         if (U::lane_row(e) == r) {
-                            const float p = device::exp2(__builtin_fmaf(scores[t][n].get(e), log2_scale_, -base));
+                            // A score near float32's lowest leaves its range in units of log2: the general path subtracts first.
+                            const float p = General ? device::exp2((scores[t][n].get(e) - base) * log2_scale_)
+                                                    : device::exp2(__builtin_fmaf(scores[t][n].get(e), log2_scale_, -base));
                             scores[t][n].set(e, p);
                             sum_[t][r] += p;
                         }
@@ -345,7 +344,8 @@ private:
     const Reach reach_;
     device::SharedAt shared_;
     int lane_, wave_;
-    float log2_scale_;  // of a product
+    int q_at_ = 0, k_at_, v_at_;  // where this lane reads Q, K and V in shared memory
+    float log2_scale_;            // of a product
     bool wave_vote_ = false;
     float peak_[kRowTiles][kLaneRows], sum_[kRowTiles][kLaneRows];  // peak: of products (General: of scores); sum: this lane's part
     Acc out_[kRowTiles][kDimSpans];

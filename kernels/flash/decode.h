@@ -26,7 +26,7 @@ struct Partials {
         const Attention& a = call.attention;
         rows = a.batch * a.head_q * a.max_seq_q, dim_v = a.dim_v;
         output = reinterpret_cast<float*>(call.workspace);
-        sums = output + call.cut.splits * rows * dim_v;
+        sums = output + static_cast<std::int64_t>(call.cut.splits) * rows * dim_v;
     }
     RF_DEVICE float* output_of(std::int64_t split, std::int64_t row) const { return output + (split * rows + row) * dim_v; }
     RF_DEVICE float* sum_of(std::int64_t split, std::int64_t row) const { return sums + (split * rows + row) * 2; }
@@ -46,7 +46,7 @@ template <class Tile, class W> RF_DEVICE void leave(const W& worker) {
         const float sum = worker.sum(0, r);
         if (U::column(worker.lane(), 0) == 0) {
             const device::SharedAt at = wave_sum<Tile>(worker.small_shared(), worker.wave(), U::row(worker.lane(), r));
-            device::store_shared_float(at, worker.peak_log2(0, r));
+            device::store_shared_float(at, worker.peak(0, r));
             device::store_shared_float(at + 4, sum);
         }
     }
@@ -63,14 +63,13 @@ template <class Tile, class W> RF_DEVICE void leave(const W& worker) {
 template <class Tile> RF_DEVICE RowSum merged(device::SharedAt groups, device::SharedAt small, int row, int chunk, float (&x)[8]) {
     RowSum total{-device::kInfinity, 0};
 #pragma unroll
-    for (int w = 0; w < Tile::kWaves; ++w)
-        total.peak_log2 = device::larger(total.peak_log2, device::load_shared_float(wave_sum<Tile>(small, w, row)));
+    for (int w = 0; w < Tile::kWaves; ++w) total.peak = device::larger(total.peak, device::load_shared_float(wave_sum<Tile>(small, w, row)));
 #pragma unroll
     for (int i = 0; i < 8; ++i) x[i] = 0;
 #pragma unroll
     for (int w = 0; w < Tile::kWaves; ++w) {
         const float peak = device::load_shared_float(wave_sum<Tile>(small, w, row));
-        const float factor = peak == -device::kInfinity ? 0.0f : device::exp2(peak - total.peak_log2);
+        const float factor = peak == -device::kInfinity ? 0.0f : exp(peak - total.peak);
         total.sum += device::load_shared_float(wave_sum<Tile>(small, w, row) + 4) * factor;
         const device::SharedAt from = groups + (w * Tile::kGroupBytes + (row * Tile::kDim + chunk * 8) * 4);
 #pragma unroll
@@ -99,7 +98,7 @@ template <class T, class Tile, class W> RF_DEVICE void store_merged(const W& wor
             device::store_words(output, {device::as_bits(x[0]), device::as_bits(x[1]), device::as_bits(x[2]), device::as_bits(x[3])});
             device::store_words(output + 4, {device::as_bits(x[4]), device::as_bits(x[5]), device::as_bits(x[6]), device::as_bits(x[7])});
             if (chunk == 0) {
-                device::store(partials.sum_of(split, place), total.peak_log2);
+                device::store(partials.sum_of(split, place), total.peak);
                 device::store(partials.sum_of(split, place) + 1, total.sum);
             }
         } else {
@@ -113,7 +112,7 @@ template <class T, class Tile, class W> RF_DEVICE void store_merged(const W& wor
 }
 
 // Block id: [sequence, kv head, row tile, split], the last fastest.
-template <class T, int Dim, bool General, bool Paged> RF_DEVICE void decode(const Call& call) {
+template <class T, int Dim, bool General, Paging P> RF_DEVICE void decode(const Call& call) {
     using Tile = DecodeTile<kThisFamily, Dim>;
     const device::SharedAt shared = device::shared_memory<Tile::kSharedBytes>();
     const Attention& a = call.attention;
@@ -129,7 +128,7 @@ template <class T, int Dim, bool General, bool Paged> RF_DEVICE void decode(cons
     const std::int64_t per_split = call.cut.keys_per_split / Tile::kKeys;
     const std::int64_t begin = ExtentRule::clamp(split * per_split, blocks.first, blocks.end);
     const std::int64_t end = ExtentRule::clamp(split * per_split + per_split, blocks.first, blocks.end);
-    Worker<T, Tile, General, Paged, true> worker(call, span, place, shared);
+    Worker<T, Tile, General, P, true> worker(call, span, place, shared);
     worker.run(span, keys, sure, static_cast<int>(begin) + worker.wave(), static_cast<int>(end), Tile::kWaves);
     leave<Tile>(worker);
     device::barrier();
@@ -140,17 +139,17 @@ template <class T, int Dim, bool General, bool Paged> RF_DEVICE void decode(cons
 
 }  // namespace rocforge::kernels::flash
 
-// One kernel of the family flash_decode_<type>_<dim>[_general][_paged]. A macro, since a symbol that a host finds by name cannot be a template.
-#define ROCFORGE_DECODE_KERNEL(name, T, dim, general, paged)                                                          \
-    RF_KERNEL((rocforge::kernels::flash::DecodeTile<rocforge::kernels::kThisFamily, dim>::kThreads),                  \
-              (rocforge::kernels::flash::DecodeTile<rocforge::kernels::kThisFamily, dim>::kBlocksPerUnit))            \
-    name(RF_KERNEL_PARAMETER rocforge::kernels::Call call) {                                                          \
-        rocforge::kernels::flash::decode<rocforge::matrix::T, dim, general, paged>(rocforge::device::argument(call)); \
+// One kernel of the family flash_decode_<type>_<dim>[_paged|_general]. A macro, since a symbol that a host finds by name cannot be a template.
+#define ROCFORGE_DECODE_KERNEL(name, T, dim, general, paging)                                                          \
+    RF_KERNEL((rocforge::kernels::flash::DecodeTile<rocforge::kernels::kThisFamily, dim>::kThreads),                   \
+              (rocforge::kernels::flash::DecodeTile<rocforge::kernels::kThisFamily, dim>::kBlocksPerUnit))             \
+    name(RF_KERNEL_PARAMETER rocforge::kernels::Call call) {                                                           \
+        rocforge::kernels::flash::decode<rocforge::matrix::T, dim, general, rocforge::kernels::flash::Paging::paging>( \
+            rocforge::device::argument(call));                                                                         \
     }
-#define ROCFORGE_DECODE_KERNELS(prefix, T, dim)                           \
-    ROCFORGE_DECODE_KERNEL(prefix##_##dim, T, dim, false, false)          \
-    ROCFORGE_DECODE_KERNEL(prefix##_##dim##_general, T, dim, true, false) \
-    ROCFORGE_DECODE_KERNEL(prefix##_##dim##_paged, T, dim, false, true)   \
-    ROCFORGE_DECODE_KERNEL(prefix##_##dim##_general_paged, T, dim, true, true)
+#define ROCFORGE_DECODE_KERNELS(prefix, T, dim)                          \
+    ROCFORGE_DECODE_KERNEL(prefix##_##dim, T, dim, false, none)          \
+    ROCFORGE_DECODE_KERNEL(prefix##_##dim##_paged, T, dim, false, pages) \
+    ROCFORGE_DECODE_KERNEL(prefix##_##dim##_general, T, dim, true, told)
 
 #endif

@@ -11,10 +11,12 @@ namespace rocforge::kernels::flash {
 
 #if defined(RF_AMD) || defined(RF_NVIDIA)
 
-// A row's softmax so far: maximum in units of log2, sum of exp2(score - maximum).
+// A row's softmax so far: a score that no other exceeds by much, and the sum of exp(score - that).
 struct RowSum {
-    float peak_log2, sum;
+    float peak, sum;
 };
+RF_DEVICE float exp(float x) { return device::exp2(x * device::kLog2E); }
+
 struct Finished {
     float factor;  // of the unnormalised output
     float lse;
@@ -24,13 +26,13 @@ struct Finished {
 RF_DEVICE Finished finish(RowSum row, const Call& call, int head) {
     float factor = 1;
     if (call.attention.sink) {
-        const float sink = device::load(call.pointers.sink + head) * device::kLog2E, peak = device::larger(row.peak_log2, sink);
+        const float sink = device::load(call.pointers.sink + head), peak = device::larger(row.peak, sink);
         if (peak == -device::kInfinity) return {0, peak};
-        factor = device::exp2(row.peak_log2 - peak);
-        row = {peak, row.sum * factor + device::exp2(sink - peak)};
+        factor = exp(row.peak - peak);
+        row = {peak, row.sum * factor + exp(sink - peak)};
     }
     if (row.sum == 0) return {0, -device::kInfinity};
-    return {factor / row.sum, (row.peak_log2 + device::log2(row.sum)) * device::kLn2};
+    return {factor / row.sum, row.peak + device::log2(row.sum) * device::kLn2};
 }
 
 // The output row of query i of `head`, and its lse.

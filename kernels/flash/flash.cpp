@@ -40,14 +40,18 @@ Numbers numbers_for(const Machine& machine, bool decode, std::int64_t dim) {
     return numbers<Family::sm90>(decode, dim);
 }
 
+constexpr std::int64_t kMostSplits = kCombineMostSplits;
+
 std::int64_t divide_up(std::int64_t x, std::int64_t by) { return (x + by - 1) / by; }
 
 // Anything that changes scores beyond a positive scale and bounds on keys.
 bool general(const Attention& a) { return a.softcap > 0 || a.alibi || a.mask.present() || !(a.scale > 0); }
 
 std::string kernel_name(const char* kind, const Attention& a, const Numbers& n) {
-    return std::string("flash_") + kind + (a.q.type == Type::bf16 ? "_bf16_" : "_f16_") + std::to_string(n.dim) + (general(a) ? "_general" : "") +
-           (a.paged ? "_paged" : "");
+    return std::string("flash_") + kind + (a.q.type == Type::bf16 ? "_bf16_" : "_f16_") + std::to_string(n.dim) +
+           (general(a) ? "_general"
+            : a.paged  ? "_paged"
+                       : "");
 }
 
 Launch launch(std::string function, const Machine& machine, std::int64_t blocks, const Numbers& n) {
@@ -77,38 +81,41 @@ Recipe prefill(const Attention& a, const Machine& machine, const Numbers& n) {
 
 std::uint64_t partial_bytes(const Attention& a) { return static_cast<std::uint64_t>(a.batch * a.head_q * a.max_seq_q * (a.dim_v + 2) * 4); }
 
-// The fewest splits whose last round of blocks leaves little of the machine idle; never so many that a wave has less than one block of keys.
-std::int64_t splits_for(const Attention& a, const Machine& machine, const Numbers& n, std::int64_t tiles, std::uint64_t workspace_limit_bytes) {
-    const std::int64_t slots = std::int64_t{std::max(machine.compute_units, 1u)} * n.blocks_per_unit;
-    const std::int64_t by_keys = divide_up(a.max_seq_kv, n.keys * n.waves);
-    const std::int64_t by_memory = static_cast<std::int64_t>(workspace_limit_bytes / std::max<std::uint64_t>(partial_bytes(a), 1));
-    const std::int64_t most = std::min({by_keys, by_memory, std::max<std::int64_t>(4 * slots / tiles, 1)});
-    std::int64_t chosen = 1;
-    double best = 0;
-    for (std::int64_t splits = 1; splits <= most; ++splits) {
-        const double efficiency = static_cast<double>(tiles * splits) / static_cast<double>(divide_up(tiles * splits, slots) * slots);
-        if (efficiency > best + 0.05) best = efficiency, chosen = splits;
+// Keys a split. Reading K and V bounds a decode, so a compute unit is busy for as many keys as its blocks have: the busiest one's share, in bytes of
+// all of them, plus what writing and reading partial results costs, is least. Splits are whole blocks of keys, and there are enough of them to keep
+// two blocks on every unit where the keys allow it: one does not have enough loads under way.
+std::int64_t keys_per_split(const Attention& a, const Machine& machine, const Numbers& n, std::int64_t tiles, std::uint64_t workspace_limit_bytes) {
+    const std::int64_t units = std::max(machine.compute_units, 1u), blocks = std::max<std::int64_t>(1, divide_up(a.max_seq_kv, n.keys));
+    const std::int64_t by_memory =
+        static_cast<std::int64_t>(std::min<std::uint64_t>(workspace_limit_bytes / std::max<std::uint64_t>(partial_bytes(a), 1), kMostSplits));
+    const std::int64_t most = std::max<std::int64_t>(1, std::min({by_memory, divide_up(blocks, n.waves), kMostSplits}));
+    const std::int64_t wanted = std::min(most, divide_up(2 * units, tiles));
+    std::int64_t chosen = blocks;
+    double least = -1;
+    for (std::int64_t splits = wanted; splits <= std::min(most, 8 * wanted); ++splits) {
+        const std::int64_t per_split = divide_up(blocks, splits), used = divide_up(blocks, per_split);
+        const double share = static_cast<double>(divide_up(tiles * used, units) * units * per_split * n.keys * (a.dim + a.dim_v) * 2);
+        const double cost = share + (used > 1 ? 2.0 * static_cast<double>(partial_bytes(a)) * static_cast<double>(used) : 0.0);
+        if (least < 0 || cost < least) least = cost, chosen = per_split;
     }
-    return chosen;
+    return chosen * n.keys;
 }
 
 Recipe decode(const Attention& a, const Machine& machine, const Numbers& n, std::uint64_t workspace_limit_bytes) {
     Recipe recipe;
     recipe.name = kernel_name("decode", a, n);
     recipe.cut.row_blocks = divide_up(a.max_seq_q * a.group(), n.rows);
-    const std::int64_t tiles = a.batch * a.head_kv * recipe.cut.row_blocks, granule = std::int64_t{n.keys} * n.waves;
-    const std::int64_t splits = std::max<std::int64_t>(1, splits_for(a, machine, n, tiles, workspace_limit_bytes));
-    recipe.cut.keys_per_split = std::max(divide_up(divide_up(a.max_seq_kv, splits), granule) * granule, granule);
+    const std::int64_t tiles = a.batch * a.head_kv * recipe.cut.row_blocks;
+    recipe.cut.keys_per_split = keys_per_split(a, machine, n, tiles, workspace_limit_bytes);
     recipe.cut.splits = static_cast<std::int32_t>(std::max<std::int64_t>(1, divide_up(a.max_seq_kv, recipe.cut.keys_per_split)));
     recipe.launches.push_back(launch(recipe.name, machine, tiles * recipe.cut.splits, n));
     if (recipe.cut.splits > 1) {
         recipe.workspace_bytes = partial_bytes(a) * static_cast<std::uint64_t>(recipe.cut.splits);
         Numbers combine = n;
         combine.threads = kCombineWaves * wave_size(machine.family);
-        combine.shared_bytes = 0;
-        const std::int64_t rows = a.batch * a.head_q * a.max_seq_q;
-        recipe.launches.push_back(
-            launch(a.q.type == Type::bf16 ? "flash_combine_bf16" : "flash_combine_f16", machine, divide_up(rows, kCombineWaves), combine));
+        combine.shared_bytes = kCombineSharedBytes;
+        const char* name = a.q.type == Type::bf16 ? "flash_combine_bf16" : "flash_combine_f16";
+        recipe.launches.push_back(launch(name, machine, a.batch * a.head_q * a.max_seq_q, combine));
         recipe.name += " in " + std::to_string(recipe.cut.splits) + " splits";
     }
     return recipe;

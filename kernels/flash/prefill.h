@@ -35,7 +35,7 @@ template <class T, class Tile, class W> RF_DEVICE void store_rows(const W& worke
 #pragma unroll
         for (int r = 0; r < U::kLaneRows; ++r) {
             const Row row = worker.row(worker.row_number(t, r));
-            done[r] = finish({worker.peak_log2(t, r), worker.sum(t, r)}, call, row.head);
+            done[r] = finish({worker.peak(t, r), worker.sum(t, r)}, call, row.head);
             if (row.exists && U::column(worker.lane(), 0) == 0) store_lse(call, span, row.head, row.i, done[r].lse);
         }
         if constexpr (Tile::kQuery == QueryHome::shared) {
@@ -76,7 +76,7 @@ template <class T, class Tile, class W> RF_DEVICE void store_rows(const W& worke
 }
 
 // The rows of one tile again, in tiles that are small enough to leave registers for what careful work needs.
-template <class T, int Dim, bool General, bool Paged> RF_DEVICE void prefill_carefully(const Call& call, TilePlace place, device::SharedAt shared) {
+template <class T, int Dim, bool General, Paging P> RF_DEVICE void prefill_carefully(const Call& call, TilePlace place, device::SharedAt shared) {
     using Tile = CarefulTile<kThisFamily, Dim>;
     const kernels::Span span = span_of(call.attention, call.pointers, place.sequence);
     const int tile_end = place.row0 + PrefillTile<kThisFamily, Dim>::kRows, end = tile_end < place.rows ? tile_end : place.rows;
@@ -86,13 +86,13 @@ template <class T, int Dim, bool General, bool Paged> RF_DEVICE void prefill_car
         const int row_end = end - place.row0 < Tile::kRows ? end : place.row0 + Tile::kRows;
         const Extent keys = span.rule.any_of_rows(place.row0, row_end, span.len_kv), sure = span.rule.all_of_rows(place.row0, row_end, span.len_kv);
         const Extent blocks = blocks_of(keys, Tile::kKeys);
-        Worker<T, Tile, General, Paged, true> worker(call, span, place, shared);
+        Worker<T, Tile, General, P, true> worker(call, span, place, shared);
         worker.run(span, keys, sure, static_cast<int>(blocks.first), static_cast<int>(blocks.end), 1);
         store_rows<T, Tile>(worker, call, place.sequence, shared);
     }
 }
 
-template <class T, int Dim, bool General, bool Paged> RF_DEVICE void prefill(const Call& call) {
+template <class T, int Dim, bool General, Paging P> RF_DEVICE void prefill(const Call& call) {
     using Tile = PrefillTile<kThisFamily, Dim>;
     const device::SharedAt shared = device::shared_memory<Tile::kSharedBytes>();
     TilePlace place = place_of_block(call, device::block_x(), Tile::kRows);
@@ -102,28 +102,28 @@ template <class T, int Dim, bool General, bool Paged> RF_DEVICE void prefill(con
     const std::int64_t row_end = place.rows - place.row0 < Tile::kRows ? place.rows : place.row0 + Tile::kRows;
     const Extent keys = span.rule.any_of_rows(place.row0, row_end, span.len_kv), sure = span.rule.all_of_rows(place.row0, row_end, span.len_kv);
     const Extent blocks = blocks_of(keys, Tile::kKeys);
-    Worker<T, Tile, General, Paged, false> worker(call, span, place, shared);
+    Worker<T, Tile, General, P, false> worker(call, span, place, shared);
     if (worker.run(span, keys, sure, static_cast<int>(blocks.first), static_cast<int>(blocks.end), 1))
         store_rows<T, Tile>(worker, call, place.sequence, shared);
     else
-        prefill_carefully<T, Dim, General, Paged>(device::argument_again(call), place, shared);
+        prefill_carefully<T, Dim, General, P>(device::argument_again(call), place, shared);
 }
 
 #endif
 
 }  // namespace rocforge::kernels::flash
 
-// One kernel of the family flash_prefill_<type>_<dim>[_general][_paged]. A macro, since a symbol that a host finds by name cannot be a template.
-#define ROCFORGE_PREFILL_KERNEL(name, T, dim, general, paged)                                                          \
-    RF_KERNEL((rocforge::kernels::flash::PrefillTile<rocforge::kernels::kThisFamily, dim>::kThreads),                  \
-              (rocforge::kernels::flash::PrefillTile<rocforge::kernels::kThisFamily, dim>::kBlocksPerUnit))            \
-    name(RF_KERNEL_PARAMETER rocforge::kernels::Call call) {                                                           \
-        rocforge::kernels::flash::prefill<rocforge::matrix::T, dim, general, paged>(rocforge::device::argument(call)); \
+// One kernel of the family flash_prefill_<type>_<dim>[_paged|_general]. A macro, since a symbol that a host finds by name cannot be a template.
+#define ROCFORGE_PREFILL_KERNEL(name, T, dim, general, paging)                                                          \
+    RF_KERNEL((rocforge::kernels::flash::PrefillTile<rocforge::kernels::kThisFamily, dim>::kThreads),                   \
+              (rocforge::kernels::flash::PrefillTile<rocforge::kernels::kThisFamily, dim>::kBlocksPerUnit))             \
+    name(RF_KERNEL_PARAMETER rocforge::kernels::Call call) {                                                            \
+        rocforge::kernels::flash::prefill<rocforge::matrix::T, dim, general, rocforge::kernels::flash::Paging::paging>( \
+            rocforge::device::argument(call));                                                                          \
     }
-#define ROCFORGE_PREFILL_KERNELS(prefix, T, dim)                           \
-    ROCFORGE_PREFILL_KERNEL(prefix##_##dim, T, dim, false, false)          \
-    ROCFORGE_PREFILL_KERNEL(prefix##_##dim##_general, T, dim, true, false) \
-    ROCFORGE_PREFILL_KERNEL(prefix##_##dim##_paged, T, dim, false, true)   \
-    ROCFORGE_PREFILL_KERNEL(prefix##_##dim##_general_paged, T, dim, true, true)
+#define ROCFORGE_PREFILL_KERNELS(prefix, T, dim)                          \
+    ROCFORGE_PREFILL_KERNEL(prefix##_##dim, T, dim, false, none)          \
+    ROCFORGE_PREFILL_KERNEL(prefix##_##dim##_paged, T, dim, false, pages) \
+    ROCFORGE_PREFILL_KERNEL(prefix##_##dim##_general, T, dim, true, told)
 
 #endif

@@ -45,7 +45,7 @@ private:
     RF_DEVICE static int cut(std::int64_t offset) { return static_cast<int>(ExtentRule::clamp(offset, -kFar, kFar)); }
 };
 
-// The general score of one element, in units of log2: everything that is not a bound on keys. One object a row and block of keys.
+// The general score of one element: everything that is not a bound on keys. One object a row and block of keys.
 class GeneralScore {
 public:
     RF_DEVICE GeneralScore(const Call& call, int sequence, int len_kv, const Row& row, int key0) : call_(call), keys_left_(len_kv - key0), row_(row) {
@@ -63,7 +63,7 @@ public:
         if (a.softcap > 0) s = a.softcap * device::tanh(s / a.softcap);
         if (a.alibi) s -= slope_ * distance_to(column);
         if (a.mask.present() && row_.exists && column < keys_left_) s = masked(s, mask_ + column * a.mask.last);
-        return s * device::kLog2E;
+        return s;
     }
 
 private:
@@ -71,14 +71,14 @@ private:
         const float distance = static_cast<float>(distance_ - column);
         return distance < 0 ? -distance : distance;
     }
-    // Boolean: excluded where zero. Additive: excluded where -inf; a finite value is held where neither log2's factor nor a score makes it infinite.
+    // Boolean: excluded where zero. Additive: excluded where -inf; a finite value does not exclude, so the sum is held inside float32.
     RF_DEVICE float masked(float s, std::int64_t at) const {
         if (call_.attention.mask.type == Type::boolean)
             return device::load(static_cast<const std::uint8_t*>(call_.pointers.mask) + at) ? s : -device::kInfinity;
         const float x = added(at);
         if (x == -device::kInfinity) return x;
-        constexpr float kFarthest = 1e38f;
-        return s + device::larger(device::smaller(x, kFarthest), -kFarthest) + (x - x);  // x - x: 0, or NaN where x is not finite
+        const float sum = s + x;
+        return sum < -kLargest ? -kLargest : sum > kLargest ? kLargest : sum;  // NaN stays
     }
     RF_DEVICE float added(std::int64_t at) const {
         const void* mask = call_.pointers.mask;
@@ -87,6 +87,7 @@ private:
         return call_.attention.mask.type == Type::bf16 ? matrix::Bf16::widen(bits) : matrix::F16::widen(bits);
     }
 
+    static constexpr float kLargest = 3.40282347e38f;
     const Call& call_;
     int keys_left_;
     Row row_;

@@ -20,7 +20,9 @@ namespace rocforge::kernels::flash {
 template <class Tile> struct Group {
     static constexpr int kThreads = Tile::kSharedKeys ? Tile::kThreads : device::kWaveSize;
     // Fresh, so that a stage's addresses are computed where they are used.
-    RF_DEVICE static int thread() { return device::fresh(Tile::kSharedKeys ? device::thread_index() : device::lane_index()); }
+    RF_DEVICE static unsigned thread() {
+        return device::fresh(static_cast<unsigned>(Tile::kSharedKeys ? device::thread_index() : device::lane_index()));
+    }
     RF_DEVICE static void meet() {
         if constexpr (Tile::kSharedKeys)
             device::barrier();
@@ -29,8 +31,11 @@ template <class Tile> struct Group {
     }
 };
 
+// Whether K and V lie in pages: known when compiled, or told by the call (kernels whose speed is not in the addresses).
+enum class Paging { none, pages, told };
+
 // The rows of K or V of one kv head of one sequence.
-template <bool Paged> struct KeyRows {
+template <Paging P> struct KeyRows {
     const char* base;         // row 0; paged: of page 0
     std::int64_t row_bytes;   // from one key to the next (paged: within a page)
     int first, end;           // keys in use, not empty
@@ -46,19 +51,21 @@ template <bool Paged> struct KeyRows {
         const Attention& a = call.attention;
         row_bytes = operand.sequence * 2;
         base = static_cast<const char*>(data) + kv_head * operand.head * 2;
-        if constexpr (Paged) {
+        if (P == Paging::none || (P == Paging::told && !a.paged)) {
+            table = nullptr;
+            base += span.kv_batch * operand.batch * 2 + span.kv_first * row_bytes;
+        } else {
             page_bytes = operand.batch * 2;
             table = static_cast<const char*>(call.pointers.block_table) + sequence * a.block_table_stride * (a.wide_index ? 8 : 4);
             page_size = static_cast<unsigned>(a.page_size);
             last_page = static_cast<unsigned>(a.pages - 1);
             wide = a.wide_index;
-        } else {
-            base += span.kv_batch * operand.batch * 2 + span.kv_first * row_bytes;
         }
     }
 
+    RF_DEVICE bool paged() const { return P == Paging::pages || (P == Paging::told && table != nullptr); }
     RF_DEVICE const char* row(int key) const {
-        if constexpr (Paged) {
+        if (paged()) {
             const unsigned column = static_cast<unsigned>(key) / page_size, slot = static_cast<unsigned>(key) - column * page_size;
             const std::int64_t page = ExtentRule::clamp(index_at(table, wide, column), 0, last_page);
             return base + page * page_bytes + slot * row_bytes;
@@ -69,7 +76,7 @@ template <bool Paged> struct KeyRows {
     // Row `key` of a block that starts at key0, both in use: a uniform address and 32 bits of a lane's own, which is what AMD's loads take. The
     // predicate holds a block of rows below 2^32 bytes.
     RF_DEVICE const char* row_of_block(int key0, int key) const {
-        if constexpr (Paged) return row(key);
+        if (P != Paging::none) return row(key);
         return base + key0 * row_bytes + static_cast<std::uint32_t>(key - key0) * static_cast<std::uint32_t>(row_bytes);
     }
     RF_DEVICE int clamped(int key) const { return key < first ? first : key < end ? key : end - 1; }
@@ -84,11 +91,11 @@ template <class T> RF_DEVICE bool non_finite(const device::Words& words) {
     return found;
 }
 
-// Each pair of 16-bit values with those that are not finite replaced by 0 and the others by 0 (Flags: by 1 and 0).
+// A pair of 16-bit values with 0 in place of those that are not finite; Flags: with the largest bf16 in place of those, and 0 in place of the others.
 template <class T, bool Flags> RF_DEVICE std::uint32_t sifted(std::uint32_t pair) {
     const auto one = [](std::uint32_t half) {
         const bool bad = (half & T::kExponent) == T::kExponent;
-        return Flags ? (bad ? T::kOne : 0u) : (bad ? 0u : half);
+        return Flags ? (bad ? 0x7F7Fu : 0u) : (bad ? 0u : half);
     };
     return one(pair & 0xFFFFu) | one(pair >> 16) << 16;
 }
@@ -96,22 +103,24 @@ template <class T, bool Flags> RF_DEVICE std::uint32_t sifted(std::uint32_t pair
 #if defined(RF_NVIDIA)
 
 // K or V as it lies: [key][dim].
-template <class T, class Tile, class Rows, bool Paged> class Stage {
+template <class T, class Tile, class Rows, Paging P> class Stage {
     static constexpr int kThreads = Group<Tile>::kThreads, kChunks = Tile::kChunks, kPasses = Tile::kKeys * kChunks / kThreads;
     static_assert(Tile::kKeys * kChunks % kThreads == 0 && kThreads % kChunks == 0, "each pass brings whole rows");
 
 public:
-    RF_DEVICE Stage(const KeyRows<Paged>& rows, device::SharedAt shared)
-        : rows_(rows), shared_(shared), row_(Group<Tile>::thread() / kChunks), chunk_(Group<Tile>::thread() % kChunks) {}
+    RF_DEVICE Stage(const KeyRows<P>& rows, device::SharedAt shared)
+        : rows_(rows),
+          shared_(shared),
+          row_(static_cast<int>(static_cast<unsigned>(Group<Tile>::thread()) / kChunks)),
+          chunk_(static_cast<int>(static_cast<unsigned>(Group<Tile>::thread()) % kChunks)),
+          at_(Rows::offset(row_, chunk_)) {}
 
     RF_DEVICE void issue(int key0) {
-#pragma unroll
-        for (int pass = 0; pass < kPasses; ++pass) {
-            const int row = row_ + pass * (kThreads / kChunks), key = key0 + row;
-            const bool wanted = chunk_ < rows_.chunks && rows_.has(key);
-            const char* from = wanted ? rows_.row(key) + chunk_ * 16 : rows_.base;
-            device::copy_async(shared_ + Rows::offset(row, chunk_), from, wanted);
-        }
+        const int at = device::fresh(at_);
+        if (key0 >= rows_.first && key0 + Tile::kKeys <= rows_.end)
+            copy(key0, at, [&](int) { return true; });
+        else
+            copy(key0, at, [&](int key) { return rows_.has(key); });
         device::close_copies();
     }
     RF_DEVICE void commit() { device::await_copies<0>(); }
@@ -132,43 +141,61 @@ public:
     RF_DEVICE void show_finite(int key0) {
 #pragma unroll 1
         for (int pass = 0; pass < kPasses; ++pass) {
-            const int key = key0 + row_ + pass * (kThreads / kChunks);
+            const int key = key0 + row_ + pass * kStep;
             const bool wanted = chunk_ < rows_.chunks && rows_.has(key);
             rewrite<false>(place(pass), wanted ? device::load_words(rows_.row(key) + chunk_ * 16) : device::Words{});
         }
     }
 
 private:
-    RF_DEVICE device::SharedAt place(int pass) const { return shared_ + Rows::offset(row_ + pass * (kThreads / kChunks), chunk_); }
+    static constexpr int kStep = kThreads / kChunks;  // rows from pass to pass
+    static_assert(kStep % 8 == 0 || kStep == 1 || kStep == 2 || kStep == 4);
+
+    template <class Has> RF_DEVICE void copy(int key0, int at, Has has) const {
+        const bool exists = chunk_ < rows_.chunks;
+        const char* from = rows_.paged() ? nullptr : rows_.base + (key0 + row_) * rows_.row_bytes + chunk_ * 16;
+#pragma unroll
+        for (int pass = 0; pass < kPasses; ++pass) {
+            const int key = key0 + row_ + pass * kStep;
+            const bool wanted = exists && has(key);
+            if (rows_.paged()) from = wanted ? rows_.row(key) + chunk_ * 16 : rows_.base;
+            device::copy_async(shared_ + place_from(at, pass), from, wanted);
+            if (!rows_.paged()) from += kStep * rows_.row_bytes;
+        }
+    }
+    // Rows of a pass differ from those of the first by a multiple of 8, where only the immediate offset changes, or are within the same 8.
+    RF_DEVICE int place_from(int at, int pass) const {
+        if constexpr (kStep % 8 == 0) return Rows::moved(at, pass * kStep, 0);
+        return Rows::offset(row_ + pass * kStep, chunk_);
+    }
+    RF_DEVICE device::SharedAt place(int pass) const { return shared_ + Rows::offset(row_ + pass * kStep, chunk_); }
     template <bool Flags> RF_DEVICE static void rewrite(device::SharedAt place, device::Words words) {
 #pragma unroll
         for (int i = 0; i < 4; ++i) words.w[i] = sifted<T, Flags>(words.w[i]);
         device::store_shared(place, words);
     }
 
-    const KeyRows<Paged>& rows_;
+    const KeyRows<P>& rows_;
     device::SharedAt shared_;
-    int row_, chunk_;
+    int row_, chunk_, at_;  // at_: of the first pass in shared memory
 };
-template <class T, class Tile, bool Paged> using StageK = Stage<T, Tile, typename Tile::KRows, Paged>;
-template <class T, class Tile, bool Paged> using StageV = Stage<T, Tile, typename Tile::VRows, Paged>;
+template <class T, class Tile, Paging P> using StageK = Stage<T, Tile, typename Tile::KRows, P>;
+template <class T, class Tile, Paging P> using StageV = Stage<T, Tile, typename Tile::VRows, P>;
 
 #elif defined(RF_AMD)
 
-// Registers that a stage may hold from issue() to commit(). Where a thread brings more, commit() brings it all, piece by piece: other waves fill the
-// wait.
-constexpr int kHeldWords = 8;
+// Where a thread brings more than Tile::kHeldWords, commit() brings it all, piece by piece: other waves fill the wait.
 
 // K: [key][dim].
-template <class T, class Tile, bool Paged> class StageK {
+template <class T, class Tile, Paging P> class StageK {
     using Rows = typename Tile::KRows;
     static constexpr int kThreads = Group<Tile>::kThreads, kChunks = Tile::kChunks, kPasses = Tile::kKeys * kChunks / kThreads;
-    static constexpr bool kHeld = kPasses <= kHeldWords;
-    static constexpr int kPiece = kHeld ? kPasses : kHeldWords;
+    static constexpr bool kHeld = kPasses <= Tile::kHeldWords;
+    static constexpr int kPiece = kHeld ? kPasses : Tile::kHeldWords;
     static_assert(Tile::kKeys * kChunks % kThreads == 0 && kPasses % kPiece == 0, "every thread brings as many chunks");
 
 public:
-    RF_DEVICE StageK(const KeyRows<Paged>& rows, device::SharedAt shared) : rows_(rows), shared_(shared) {}
+    RF_DEVICE StageK(const KeyRows<P>& rows, device::SharedAt shared) : rows_(rows), shared_(shared) {}
 
     RF_DEVICE void issue(int key0) {
         key0_ = key0;
@@ -186,40 +213,41 @@ public:
 
 private:
     RF_DEVICE void load(int first) {
-        const int thread = Group<Tile>::thread();
+        const unsigned thread = Group<Tile>::thread();
 #pragma unroll
         for (int pass = 0; pass < kPiece; ++pass) {
-            const int at = thread + (first + pass) * kThreads, chunk = at % kChunks;
-            const char* row = rows_.row_of_block(key0_, rows_.clamped(key0_ + at / kChunks));
+            const unsigned at = thread + (first + pass) * kThreads;
+            const int chunk = static_cast<int>(at % kChunks), row_number = static_cast<int>(at / kChunks);
+            const char* row = rows_.row_of_block(key0_, rows_.clamped(key0_ + row_number));
             const bool wanted = chunk < rows_.chunks;
             words_[pass] = device::load_words_or_zeros(row + static_cast<std::uint32_t>(wanted ? chunk * 16 : 0), wanted);
         }
     }
     RF_DEVICE void store(int first) {
-        const int thread = Group<Tile>::thread();
+        const unsigned thread = Group<Tile>::thread();
 #pragma unroll
         for (int pass = 0; pass < kPiece; ++pass) {
-            const int at = thread + (first + pass) * kThreads;
-            device::store_shared(shared_ + Rows::offset(at / kChunks, at % kChunks), words_[pass]);
+            const unsigned at = thread + (first + pass) * kThreads;
+            device::store_shared(shared_ + Rows::offset(static_cast<int>(at / kChunks), static_cast<int>(at % kChunks)), words_[pass]);
         }
     }
 
-    const KeyRows<Paged>& rows_;
+    const KeyRows<P>& rows_;
     device::SharedAt shared_;
     int key0_ = 0;
     device::Words words_[kPiece];
 };
 
 // V: [dim][key]. A thread brings patches of 8 dims of 4 keys, and writes 4 keys of 8 dims.
-template <class T, class Tile, bool Paged> class StageV {
+template <class T, class Tile, Paging P> class StageV {
     using Rows = typename Tile::VRows;
     static constexpr int kThreads = Group<Tile>::kThreads, kPatches = Tile::kKeys / 4 * Tile::kChunks, kPasses = (kPatches + kThreads - 1) / kThreads;
-    static constexpr bool kHeld = kPasses * 4 <= kHeldWords;
-    static constexpr int kPiece = kHeld ? kPasses : kHeldWords / 4;
+    static constexpr bool kHeld = kPasses * 4 <= Tile::kHeldWords;
+    static constexpr int kPiece = kHeld ? kPasses : Tile::kHeldWords / 4;
     static_assert(kPasses % kPiece == 0);
 
 public:
-    RF_DEVICE StageV(const KeyRows<Paged>& rows, device::SharedAt shared) : rows_(rows), shared_(shared) {}
+    RF_DEVICE StageV(const KeyRows<P>& rows, device::SharedAt shared) : rows_(rows), shared_(shared) {}
 
     RF_DEVICE void issue(int key0) {
         key0_ = key0;
@@ -247,18 +275,18 @@ public:
 
 private:
     RF_DEVICE void bring(int first) {
-        const int thread = Group<Tile>::thread();
+        const unsigned thread = Group<Tile>::thread();
 #pragma unroll
         for (int pass = 0; pass < kPiece; ++pass) {
-            const int patch = thread + (first + pass) * kThreads;
+            const unsigned patch = thread + (first + pass) * kThreads;
             load(words_[pass], key0_, kPatches % kThreads == 0 || patch < kPatches ? patch : 0);
         }
     }
     RF_DEVICE void put(int first) {
-        const int thread = Group<Tile>::thread();
+        const unsigned thread = Group<Tile>::thread();
 #pragma unroll
         for (int pass = 0; pass < kPiece; ++pass) {
-            const int patch = thread + (first + pass) * kThreads;
+            const unsigned patch = thread + (first + pass) * kThreads;
             if (!kHeld) found_ |= non_finite_patch(words_[pass]);
             if (kPatches % kThreads == 0 || patch < kPatches) store(words_[pass], patch);
         }
@@ -269,8 +297,8 @@ private:
         for (int k = 0; k < 4; ++k) found |= non_finite<T>(words[k]);
         return found;
     }
-    RF_DEVICE void load(device::Words (&words)[4], int key0, int patch) const {
-        const int chunk = patch % Tile::kChunks, key = key0 + patch / Tile::kChunks * 4;
+    RF_DEVICE void load(device::Words (&words)[4], int key0, unsigned patch) const {
+        const int chunk = static_cast<int>(patch % Tile::kChunks), key = key0 + static_cast<int>(patch / Tile::kChunks) * 4;
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
             const char* row = rows_.row_of_block(key0, rows_.clamped(key + k));
@@ -278,22 +306,23 @@ private:
             words[k] = device::load_words_or_zeros(row + static_cast<std::uint32_t>(exists ? chunk * 16 : 0), exists && rows_.has(key + k));
         }
     }
-    RF_DEVICE void store(const device::Words (&words)[4], int patch) {
+    RF_DEVICE void store(const device::Words (&words)[4], unsigned patch) {
         struct alignas(8) Four {
             std::uint32_t w[2];
         };
-        const int chunk = patch % Tile::kChunks, key = patch / Tile::kChunks * 4;
+        const unsigned chunk = patch % Tile::kChunks, key = patch / Tile::kChunks * 4;
 #pragma unroll
         for (int d = 0; d < 8; ++d) {
             const std::uint32_t pick = d % 2 ? 0x07060302u : 0x05040100u;
             const Four keys{{__builtin_amdgcn_perm(words[1].w[d / 2], words[0].w[d / 2], pick),
                              __builtin_amdgcn_perm(words[3].w[d / 2], words[2].w[d / 2], pick)}};
-            *reinterpret_cast<Four*>(shared_ + Rows::offset(chunk * 8 + d, key / 8) + key % 8 * 2) = keys;
+            *reinterpret_cast<Four*>(
+                shared_ + (Rows::offset(static_cast<int>(chunk * 8) + d, static_cast<int>(key / 8)) + static_cast<int>(key % 8 * 2))) = keys;
         }
     }
     template <bool Flags> RF_DEVICE void rewrite(int key0) {
 #pragma unroll 1
-        for (int patch = Group<Tile>::thread(); patch < kPatches; patch += kThreads) {
+        for (unsigned patch = Group<Tile>::thread(); patch < kPatches; patch += kThreads) {
             device::Words words[4];
             load(words, key0, patch);
 #pragma unroll
@@ -304,7 +333,7 @@ private:
         }
     }
 
-    const KeyRows<Paged>& rows_;
+    const KeyRows<P>& rows_;
     device::SharedAt shared_;
     int key0_ = 0;
     bool found_ = false;

@@ -18,10 +18,19 @@ template <Spread S, int Rows, int Chunks> struct SharedRows {
     static_assert(S == Spread::padded || Chunks % 8 == 0, "the swizzle permutes eight chunks");
     static constexpr int kBytes = S == Spread::padded ? Rows * (Chunks * 16 + 16) + (Rows + 7) / 8 * 64 : Rows * Chunks * 16;
 
+    // Of a chunk, in bytes. Unsigned inside: a signed remainder costs three instructions more.
     RF_HOST_DEVICE static constexpr int offset(int row, int chunk) {
-        if constexpr (S == Spread::padded) return row * (Chunks * 16 + 16) + row / 8 * 64 + chunk * 16;
-        if constexpr (S == Spread::folded) return row * Chunks * 16 + (chunk ^ ((row ^ (row / 8 % 2 * 4)) % 8)) * 16;
-        return row * Chunks * 16 + (chunk ^ row % 8) * 16;
+        const unsigned r = static_cast<unsigned>(row), c = static_cast<unsigned>(chunk);
+        if constexpr (S == Spread::padded) return static_cast<int>(r * (Chunks * 16 + 16) + r / 8 * 64 + c * 16);
+        if constexpr (S == Spread::folded) return static_cast<int>(r * Chunks * 16 + (c ^ (r & 7) ^ (r >> 1 & 4)) * 16);
+        return static_cast<int>(r * Chunks * 16 + (c ^ (r & 7)) * 16);
+    }
+    // offset(row + rows, chunk + chunks) from offset(row, chunk), where neither sum carries into a bit that both operands have (lanes differ in low
+    // bits, steps are multiples of the lanes' range): one XOR, and the rest is the instruction's immediate.
+    RF_HOST_DEVICE static constexpr int moved(int at, int rows, int chunks) {
+        if constexpr (S == Spread::padded) return at + (rows * (Chunks * 16 + 16) + rows / 8 * 64 + chunks * 16);
+        const int fold = S == Spread::folded ? rows / 8 % 2 * 4 : 0;
+        return (at ^ (chunks ^ rows % 8 ^ fold) * 16) + rows * Chunks * 16;
     }
 };
 
@@ -47,6 +56,8 @@ template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys,
     static constexpr int kWaveRows = 16 * RowTiles;
     static constexpr int kRows = SharedKeys ? Waves * kWaveRows : kWaveRows;
     static constexpr QueryHome kQuery = Query;
+    // 16-byte words that a stage may hold from asking for a block to writing it to shared memory (AMD).
+    static constexpr int kHeldWords = is_rdna(F) && Dim > 128 ? 4 : 8;
 
     static constexpr int kChunks = Dim / 8;  // 16-byte chunks of a row of Q, K or V
     static constexpr Spread kSpread = is_nvidia(F) ? Spread::swizzled : F == Family::gfx9 ? Spread::folded : Spread::padded;
@@ -78,7 +89,7 @@ template <Family F> struct PrefillTile<F, 64> : TileBase<F, 64, 4, is_rdna(F) ? 
     static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 7} : CodeLimits{256, 18};
     static constexpr int kBlocksPerUnit = 2;
 };
-template <Family F> struct PrefillTile<F, 128> : TileBase<F, 128, is_rdna(F) ? 8 : 4, is_rdna(F) ? 1 : 2, 64, true> {
+template <Family F> struct PrefillTile<F, 128> : TileBase<F, 128, is_rdna(F) ? 8 : 4, is_rdna(F) ? 1 : 2, F == Family::gfx11 ? 32 : 64, true> {
     static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 5} : CodeLimits{256, 12};
     static constexpr int kBlocksPerUnit = 2;
 };
@@ -98,14 +109,18 @@ template <Family F, int Dim> struct CarefulTile : CarefulBase<F, Dim> {
 // The query heads of one kv head, packed into 16 rows; each wave streams keys of its own.
 template <Family F, int Dim> struct DecodeTile;
 template <Family F> struct DecodeTile<F, 64> : TileBase<F, 64, 4, 1, is_rdna(F) ? 16 : 32, false> { static constexpr int kBlocksPerUnit = 3; };
-template <Family F> struct DecodeTile<F, 128> : TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false> {
+template <Family F>
+struct DecodeTile<F, 128>
+    : TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F, 128)> {
     static constexpr int kBlocksPerUnit = 3;
 };
 template <Family F> struct DecodeTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 1 : is_rdna(F) ? 2 : 4, 1, is_rdna(F) ? 16 : 32, false> {
     static constexpr int kBlocksPerUnit = 1;
 };
 
-constexpr int kCombineWaves = 4;  // of a block that combines splits, a row each
+// Combining splits: a block of threads takes one row; its waves share out the splits.
+constexpr int kCombineWaves = 4, kCombineMostSplits = 1024;
+constexpr int kCombineSharedBytes = kCombineWaves * (256 + 2) * 4;
 
 }  // namespace rocforge::kernels::flash
 #endif

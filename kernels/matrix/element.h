@@ -15,7 +15,7 @@ RF_DEVICE bool non_finite_pair(std::uint32_t pair, std::uint32_t exponent) {
 
 struct Bf16 {
     static constexpr bool kBf16 = true;
-    static constexpr std::uint32_t kExponent = 0x7F80, kOne = 0x3F80;
+    static constexpr std::uint32_t kExponent = 0x7F80;
 
     RF_DEVICE static float widen(std::uint32_t bits) { return device::as_float(bits << 16); }
     // Two float32 to a pair, the first in the low half. To nearest even on NVIDIA. On AMD, which has no such instruction before gfx950, halves are
@@ -47,7 +47,7 @@ private:
 
 struct F16 {
     static constexpr bool kBf16 = false;
-    static constexpr std::uint32_t kExponent = 0x7C00, kOne = 0x3C00;
+    static constexpr std::uint32_t kExponent = 0x7C00;
 
     RF_DEVICE static float widen(std::uint32_t bits) {
 #if defined(RF_NVIDIA)

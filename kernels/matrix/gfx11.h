@@ -32,20 +32,24 @@ template <class T> struct Unit {
         device::Words w[2];
     };
 
-    RF_DEVICE static int row(int lane, int) { return lane % 16; }
+    RF_DEVICE static int row(unsigned lane, int) { return static_cast<int>(lane % 16); }
     RF_DEVICE static constexpr int lane_row(int) { return 0; }
-    RF_DEVICE static int column(int lane, int element) { return lane / 16 * 8 + element; }
+    RF_DEVICE static int column(unsigned lane, int element) { return static_cast<int>(lane / 16 * 8) + element; }
 
-    RF_DEVICE static Fixed load_fixed(const char* row, int, int chunk0, int chunks) {
+    RF_DEVICE static Fixed load_fixed(const char* row, unsigned, int chunk0, int chunks) {
         const auto load = [&](int chunk) { return device::load_words_or_zeros(row + (chunk < chunks ? chunk : 0) * 16, chunk < chunks); };
         return {{load(chunk0), load(chunk0 + 1)}};
     }
-    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int lane, int row0, int chunk0) {
-        const int m = lane % 16, row = row0 + m % 2 * 8 + m / 2;
-        return {{device::load_shared(shared + Layout::offset(row, chunk0)), device::load_shared(shared + Layout::offset(row, chunk0 + 1))}};
+    // Where lane `lane` reads from an array [row][depth] in shared memory: row 8 (m % 2) + m / 2 of the span, m = lane % 16.
+    template <class Layout> RF_DEVICE static int k_at(unsigned lane) { return Layout::offset(lane % 2 * 8 + lane % 16 / 2, 0); }
+    template <class Layout> RF_DEVICE static int v_at(unsigned lane) { return k_at<Layout>(lane); }
+
+    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int at, int row0, int chunk0) {
+        return {{device::load_shared(shared + Layout::moved(at, row0, chunk0)), device::load_shared(shared + Layout::moved(at, row0, chunk0 + 1))}};
     }
-    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int lane, int dim0, int key0) {
-        return load_k<Layout>(shared, lane, dim0, key0 / 8);
+    // V transposed in shared memory: [dim][key].
+    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int at, int dim0, int key0) {
+        return load_k<Layout>(shared, at, dim0, key0 / 8);
     }
 
     RF_DEVICE static void mma(Acc& acc, const Streamed& s, const Fixed& f) {
@@ -54,7 +58,7 @@ template <class T> struct Unit {
         else
             acc.e = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32(__builtin_bit_cast(Half16, s), __builtin_bit_cast(Half16, f), acc.e);
     }
-    RF_DEVICE static Fixed to_fixed(const Acc& a, int lane) {
+    RF_DEVICE static Fixed to_fixed(const Acc& a, unsigned lane) {
         Fixed f;
 #pragma unroll
         for (int i = 0; i < 4; ++i) {

@@ -31,19 +31,24 @@ template <class T> struct Unit {
         device::Words w;
     };
 
-    RF_DEVICE static int row(int lane, int) { return lane % 16; }
+    RF_DEVICE static int row(unsigned lane, int) { return static_cast<int>(lane % 16); }
     RF_DEVICE static constexpr int lane_row(int) { return 0; }
-    RF_DEVICE static int column(int lane, int element) { return lane / 16 * 8 + element; }
+    RF_DEVICE static int column(unsigned lane, int element) { return static_cast<int>(lane / 16 * 8) + element; }
 
-    RF_DEVICE static Fixed load_fixed(const char* row, int lane, int chunk0, int chunks) {
-        const int chunk = chunk0 + lane / 16;
+    RF_DEVICE static Fixed load_fixed(const char* row, unsigned lane, int chunk0, int chunks) {
+        const int chunk = chunk0 + static_cast<int>(lane / 16);
         return {device::load_words_or_zeros(row + (chunk < chunks ? chunk : 0) * 16, chunk < chunks)};
     }
-    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int lane, int row0, int chunk0) {
-        return {device::load_shared(shared + Layout::offset(row0 + lane % 16, chunk0 + lane / 16))};
+    // Where lane `lane` reads from an array [row][depth] in shared memory.
+    template <class Layout> RF_DEVICE static int k_at(unsigned lane) { return Layout::offset(lane % 16, lane / 16); }
+    template <class Layout> RF_DEVICE static int v_at(unsigned lane) { return k_at<Layout>(lane); }
+
+    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int at, int row0, int chunk0) {
+        return {device::load_shared(shared + Layout::moved(at, row0, chunk0))};
     }
-    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int lane, int dim0, int key0) {
-        return load_k<Layout>(shared, lane, dim0, key0 / 8);
+    // V transposed in shared memory: [dim][key].
+    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int at, int dim0, int key0) {
+        return load_k<Layout>(shared, at, dim0, key0 / 8);
     }
 
     RF_DEVICE static void mma(Acc& acc, const Streamed& s, const Fixed& f) {
@@ -52,7 +57,7 @@ template <class T> struct Unit {
         else
             acc.e = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32_gfx12(__builtin_bit_cast(Half8, s.w), __builtin_bit_cast(Half8, f.w), acc.e);
     }
-    RF_DEVICE static Fixed to_fixed(const Acc& a, int) {
+    RF_DEVICE static Fixed to_fixed(const Acc& a, unsigned) {
         Fixed f;
 #pragma unroll
         for (int i = 0; i < 4; ++i) f.w.w[i] = T::pack(a.get(2 * i), a.get(2 * i + 1));

@@ -32,22 +32,26 @@ template <class T> struct Unit {
         device::Words w;
     };
 
-    RF_DEVICE static int row(int lane, int) { return lane % 16; }
+    RF_DEVICE static int row(unsigned lane, int) { return static_cast<int>(lane % 16); }
     RF_DEVICE static constexpr int lane_row(int) { return 0; }
-    RF_DEVICE static int column(int lane, int element) { return lane / 16 * 8 + element; }
+    RF_DEVICE static int column(unsigned lane, int element) { return static_cast<int>(lane / 16 * 8) + element; }
 
     // This lane's part of row `lane % 16` of a [row][depth] array in device memory, chunks of 8 elements from chunk0 on; zeros from `chunks` on.
-    RF_DEVICE static Fixed load_fixed(const char* row, int lane, int chunk0, int chunks) {
-        const int chunk = chunk0 + lane / 16;
+    RF_DEVICE static Fixed load_fixed(const char* row, unsigned lane, int chunk0, int chunks) {
+        const int chunk = chunk0 + static_cast<int>(lane / 16);
         return {device::load_words_or_zeros(row + (chunk < chunks ? chunk : 0) * 16, chunk < chunks)};
     }
-    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int lane, int row0, int chunk0) {
-        const int m = lane % 16, row = row0 + m / 4 * 8 + m % 4, chunk = chunk0 + lane / 16;
-        return {{device::load_shared(shared + Layout::offset(row, chunk)), device::load_shared(shared + Layout::offset(row + 4, chunk))}};
+    // Where lane `lane` reads from an array [row][depth] in shared memory: row 8 (m / 4) + m % 4 of the span, m = lane % 16, and the row 4 further
+    // on.
+    template <class Layout> RF_DEVICE static int k_at(unsigned lane) { return Layout::offset(lane % 16 / 4 * 8 + lane % 4, lane / 16); }
+    template <class Layout> RF_DEVICE static int v_at(unsigned lane) { return k_at<Layout>(lane); }
+
+    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int at, int row0, int chunk0) {
+        return {{device::load_shared(shared + Layout::moved(at, row0, chunk0)), device::load_shared(shared + Layout::moved(at, row0 + 4, chunk0))}};
     }
     // V transposed in shared memory: [dim][key].
-    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int lane, int dim0, int key0) {
-        return load_k<Layout>(shared, lane, dim0, key0 / 8);
+    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int at, int dim0, int key0) {
+        return load_k<Layout>(shared, at, dim0, key0 / 8);
     }
 
     RF_DEVICE static void mma(Acc& acc, const Streamed& s, const Fixed& f) {
@@ -56,7 +60,7 @@ template <class T> struct Unit {
 #pragma unroll
             for (int k = 0; k < 2; ++k) acc.half[j] = product(quad(s.w[j], k), quad(f.w, k), acc.half[j]);
     }
-    RF_DEVICE static Fixed to_fixed(const Acc& a, int) {
+    RF_DEVICE static Fixed to_fixed(const Acc& a, unsigned) {
         Fixed f;
 #pragma unroll
         for (int i = 0; i < 4; ++i) f.w.w[i] = T::pack(a.get(2 * i), a.get(2 * i + 1));

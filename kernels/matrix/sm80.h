@@ -28,26 +28,31 @@ template <class T> struct Unit {
         std::uint32_t w[4];  // rows 0..7 and 8..15 at low depth, then at high depth
     };
 
-    RF_DEVICE static int row(int lane, int lane_row) { return lane / 4 + 8 * lane_row; }
+    RF_DEVICE static int row(unsigned lane, int lane_row) { return static_cast<int>(lane / 4) + 8 * lane_row; }
     RF_DEVICE static constexpr int lane_row(int element) { return element / 2 % 2; }
-    RF_DEVICE static int column(int lane, int element) { return lane % 4 * 2 + element % 2 + element / 4 * 8; }
+    RF_DEVICE static int column(unsigned lane, int element) { return static_cast<int>(lane % 4 * 2) + element % 2 + element / 4 * 8; }
 
-    // Rows [row0, row0 + 16), depth chunks [chunk0, chunk0 + 2) of 8 elements of an array [row][depth] in shared memory.
-    template <class Layout> RF_DEVICE static Fixed load_fixed(device::SharedAt shared, int lane, int row0, int chunk0) {
+    // Where lane `lane` reads from an array in shared memory: of Q [row][depth], of K [key][depth], of V [key][dim], all in chunks of 8 elements.
+    template <class Layout> RF_DEVICE static int fixed_at(unsigned lane) { return Layout::offset(lane % 16, lane / 16); }
+    template <class Layout> RF_DEVICE static int k_at(unsigned lane) { return Layout::offset(lane / 16 * 8 + lane % 8, lane / 8 % 2); }
+    template <class Layout> RF_DEVICE static int v_at(unsigned lane) { return Layout::offset(lane % 16, lane / 16); }
+
+    // 16 rows from row0, 16 deep from chunk0.
+    template <class Layout> RF_DEVICE static Fixed load_fixed(device::SharedAt shared, int at, int row0, int chunk0) {
         Fixed f;
-        load_four(f.w, shared + Layout::offset(row0 + lane % 16, chunk0 + lane / 16));
+        load_four(f.w, shared + Layout::moved(at, row0, chunk0));
         return f;
     }
-    // K: 16 keys [row0, ...) as columns.
-    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int lane, int row0, int chunk0) {
+    // 16 keys from key0 as columns, 16 dims deep from chunk0.
+    template <class Layout> RF_DEVICE static Streamed load_k(device::SharedAt shared, int at, int key0, int chunk0) {
         Streamed s;
-        load_four(s.w, shared + Layout::offset(row0 + lane / 16 * 8 + lane % 8, chunk0 + lane / 8 % 2));
+        load_four(s.w, shared + Layout::moved(at, key0, chunk0));
         return s;
     }
-    // V, as it lies: [key][dim]; 16 keys from key0 as depth, 16 dims from dim0 as columns.
-    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int lane, int dim0, int key0) {
+    // 16 dims from dim0 as columns, 16 keys deep from key0.
+    template <class Layout> RF_DEVICE static Streamed load_v(device::SharedAt shared, int at, int dim0, int key0) {
         Streamed s;
-        load_four_transposed(s.w, shared + Layout::offset(key0 + lane % 16, dim0 / 8 + lane / 16));
+        load_four_transposed(s.w, shared + Layout::moved(at, key0, dim0 / 8));
         return s;
     }
 
@@ -56,7 +61,7 @@ template <class T> struct Unit {
         product(acc.e[4], acc.e[5], acc.e[6], acc.e[7], f, s.w[2], s.w[3]);
     }
     // Rounded to nearest even.
-    RF_DEVICE static Fixed to_fixed(const Acc& a, int) {
+    RF_DEVICE static Fixed to_fixed(const Acc& a, unsigned) {
         return {{T::pack(a.e[0], a.e[1]), T::pack(a.e[2], a.e[3]), T::pack(a.e[4], a.e[5]), T::pack(a.e[6], a.e[7])}};
     }
 

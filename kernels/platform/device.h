@@ -193,8 +193,8 @@ template <class Argument> RF_DEVICE const Argument& argument_again(const Argumen
 #endif
 }
 
-RF_DEVICE int lane_index() { return thread_index() % kWaveSize; }
-RF_DEVICE int wave_index() { return uniform(thread_index() / kWaveSize); }
+RF_DEVICE int lane_index() { return static_cast<int>(static_cast<unsigned>(thread_index()) % kWaveSize); }
+RF_DEVICE int wave_index() { return uniform(static_cast<int>(static_cast<unsigned>(thread_index()) / kWaveSize)); }
 
 RF_DEVICE float as_float(std::uint32_t bits) { return __builtin_bit_cast(float, bits); }
 RF_DEVICE std::uint32_t as_bits(float x) { return __builtin_bit_cast(std::uint32_t, x); }
