@@ -3,7 +3,8 @@
 #
 #   tests/run.sh [--all] [--no-install] [--help]
 #
-#   --all         also: format, the quickstart, all tests under AddressSanitizer with UndefinedBehaviorSanitizer and under ThreadSanitizer, lint
+#   --all         also: format, the quickstart, all tests under AddressSanitizer with UndefinedBehaviorSanitizer and under ThreadSanitizer, lint, and
+#                 code for AMD's GPUs, compiled and inspected (no GPU is needed)
 #   --no-install  installs nothing; a check whose program is missing is skipped and says so
 #
 # Debian 12 or Ubuntu 24.04; installs what tests/packages.txt lists (sudo only when not root). Writes into build/ and nowhere else. Ends with one
@@ -17,7 +18,7 @@ tests_passed=0 tests_failed=0 tests_skipped=0 stages_failed=0
 summary=()
 end_on_signals
 
-usage() { sed -n '2,10s/^# \{0,1\}//p' "$0"; }
+usage() { sed -n '2,11s/^# \{0,1\}//p' "$0"; }
 
 for argument in "$@"; do
     case $argument in
@@ -44,7 +45,7 @@ skip() { summary+=("$(printf '%-16s %-8s %7s  %s' "$1" skipped - "$2")"); }
 
 packages() {
     local groups=(build)
-    [ "$all" = no ] || groups+=(check)
+    [ "$all" = no ] || groups+=(check amd)
     install_packages "$logs/apt.log" "${groups[@]}"
 }
 
@@ -77,8 +78,8 @@ build_and_test() {
     if stage "$1 build" build "$1"; then stage "$1 tests" run_tests "$1"; else skip "$1 tests" "the build failed"; fi
 }
 
-# sources: every C and C++ file, each closed by a 0.
-sources() { find "$project"/{core,sdk,kernels,plugins,examples,tests} -type f -regex '.*\.[ch]\(pp\)?' -print0 | sort -z; }
+# sources: every C and C++ file, and the kernels' .hip, each closed by a 0.
+sources() { find "$project"/{core,sdk,kernels,plugins,examples,tests} -type f -regex '.*\.\([ch]\(pp\)?\|hip\)' -print0 | sort -z; }
 
 # unformatted: the files that clang-format would change; fails when there is one.
 unformatted() {

@@ -83,6 +83,7 @@ class Kernel:
 class Instruction:
     offset: int  # in the loaded image
     size_bytes: int
+    word: int  # the first 32 bits
     mnemonic: str
     operands: str
 
@@ -167,7 +168,8 @@ def disassemble(path, arch, kernel):
         match = LINE.match(line)
         if match and int(match["offset"], 16) < kernel.code_offset + kernel.code_bytes:
             mnemonic, _, operands = match["text"].partition(" ")
-            found.append(Instruction(int(match["offset"], 16), 4 * len(match["words"].split()), mnemonic, operands.strip()))
+            words = match["words"].split()
+            found.append(Instruction(int(match["offset"], 16), 4 * len(words), int(words[0], 16), mnemonic, operands.strip()))
     if not found:
         raise Unreadable(f"llvm-objdump shows no instruction of {kernel.name}")
     return found
