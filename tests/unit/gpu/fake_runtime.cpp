@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 
 #ifdef FAKE_HIP
@@ -50,15 +49,14 @@ int entered(const char* name) {
 // Something that the caller must give back, of so many bytes.
 int make(void** out, std::size_t bytes = 16) {
     const std::lock_guard lock(state().mutex);
-    ++state().open;
-    *out = std::calloc(1, bytes);
+    auto made = std::make_unique<std::byte[]>(bytes);
+    *out = made.get();
+    state().open.emplace(*out, std::move(made));
     return 0;
 }
 int destroy(void* what) {
     const std::lock_guard lock(state().mutex);
-    --state().open;
-    std::free(what);
-    return 0;
+    return state().open.erase(what) == 1 ? 0 : 1;
 }
 
 }  // namespace
@@ -126,6 +124,7 @@ API(int, hipModuleGetFunction, cuModuleGetFunction)(void** function, void*, cons
     const auto found = std::find(functions.begin(), functions.end(), name);
     if (found == functions.end()) return kNotFound;
     *function = &*found;
+    const std::lock_guard lock(state().mutex);
     ++state().lazy;
     return 0;
 }
@@ -273,6 +272,7 @@ API(int, , cuCtxPopCurrent_v2)(void**) {
 }
 API(int, , cuFuncLoad)(void*) {
     ENTER_ON_A_DEVICE;
+    const std::lock_guard lock(state().mutex);
     --state().lazy;
     return 0;
 }

@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <string>
 #include <vector>
@@ -27,10 +28,10 @@ struct State {
     std::map<std::string, std::size_t> calls;  // how often each was made
     std::vector<Launch> launches;
     std::size_t argument_bytes = 0;
-    int open = 0;                             // modules, allocations, streams, events and graphs that were made and not yet destroyed
-    std::vector<std::string> functions;       // that every module has
-    std::map<std::string, int> shared_limit;  // CUDA: dynamic shared memory that a function may have
-    int lazy = 0;                             // CUDA: functions that were looked up and are not yet loaded
+    std::map<void*, std::unique_ptr<std::byte[]>> open;  // modules, allocations, streams, events and graphs that were made and not yet destroyed
+    std::vector<std::string> functions;                  // that every module has
+    std::map<std::string, int> shared_limit;             // CUDA: dynamic shared memory that a function may have
+    int lazy = 0;                                        // CUDA: functions that were looked up and are not yet loaded
 };
 
 }  // namespace fake

@@ -4,12 +4,14 @@
 
 #include <dlfcn.h>
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <vector>
 
 #include "conformance/materialise.h"
 #include "fake_runtime.hpp"
@@ -76,7 +78,7 @@ public:
         if (!library_) throw std::runtime_error(dlerror());
         fake::State& s = state();
         s.devices = 2, s.arch = vendor.arch, s.fails.clear(), s.error = 0, s.calls.clear(), s.launches.clear();
-        s.argument_bytes = sizeof(kernels::Call), s.shared_limit.clear(), s.lazy = 0;
+        s.argument_bytes = sizeof(kernels::Call), s.shared_limit.clear(), s.lazy = 0, s.open.clear();
         s.functions = {"first", "second"};
         recipe = {};
         recipe.name = "first and second";
@@ -316,7 +318,7 @@ TEST_CASE("every call leaves the thread's current device as found, also when it 
                 CHECK(world.current() == vendor.idle);
             }).join();
         }
-        CHECK(world.state().open == 0);
+        CHECK(world.state().open.empty());
     }
 }
 
@@ -349,6 +351,32 @@ TEST_CASE("whichever call of the runtime fails, the failure is reported by call,
             CHECK_MESSAGE(outcome.message.ends_with("(719)"), outcome.message);
         }
         CHECK(reported >= 20);
+    }
+}
+
+TEST_CASE("threads that plan, run and free at once load each code object once") {
+    for (const Vendor& vendor : kVendors) {
+        const World world(vendor);
+        {
+            const tiny::Backend backend(vendor.table);
+            const rf_device device = device_of(backend, 1);
+            const rf_problem problem = problem_of();
+            std::vector<std::thread> threads;
+            std::atomic<int> done = 0;
+            for (int n = 0; n < 4; ++n) {
+                threads.emplace_back([&] {
+                    for (int i = 0; i < 20; ++i) {
+                        const tiny::Plan plan(backend, device, problem);
+                        done += plan.forward(args_of(nullptr)).code == RF_OK;
+                    }
+                });
+            }
+            for (std::thread& thread : threads) thread.join();
+            CHECK(done == 80);
+            CHECK(world.state().launches.size() == 160);
+            CHECK(world.state().open.size() == 1);  // the first object has both kernels
+        }
+        CHECK(world.state().open.empty());
     }
 }
 
