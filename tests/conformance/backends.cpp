@@ -150,8 +150,8 @@ template <class Takes> void run_table(std::vector<Case> cases, Takes&& takes) {
     if (!narrowed_to_some_backends()) CHECK_MESSAGE(ran(runners.all, "cpu"), "cpu is not loaded");
 }
 
-// Sanitized, the cpu backend takes every seventh of the cases that are there for other machines' tiles.
-constexpr std::size_t kEvery = rocforge::built_with_sanitizer() == RF_SANITIZER_NONE ? 1 : 7;
+// Sanitized, the cpu backend takes every twentieth of the cases that are there for other machines' tiles.
+constexpr std::size_t kEvery = rocforge::built_with_sanitizer() == RF_SANITIZER_NONE ? 1 : 20;
 
 }  // namespace
 

@@ -1,5 +1,5 @@
-// What an inference engine does with a plan: one plan for a whole decode loop, one for batches of prefill and decode over a paged cache, in host memory
-// and on devices; and tensors whose strides pass 32 bits.
+// What an inference engine does with a plan: one plan for a whole decode loop, one for batches of prefill and decode over a paged cache, in host
+// memory and on devices; and tensors whose strides pass 32 bits.
 #include <doctest/doctest.h>
 #include <sys/mman.h>
 

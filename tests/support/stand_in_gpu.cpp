@@ -221,9 +221,9 @@ private:
     // The backend's own world, locked, for the time of one call.
     template <class Body> static rf_code in(rf_backend* self, rf_error* error, Body&& body) {
         return rocforge::guarded(error, [&] {
-            World& world = *reinterpret_cast<StandIn*>(self)->world;
-            const std::lock_guard lock(world.guard);
-            body(world);
+            World& own = *reinterpret_cast<StandIn*>(self)->world;
+            const std::lock_guard lock(own.guard);
+            body(own);
             return rf_code{RF_OK};
         });
     }

@@ -187,8 +187,8 @@ TEST_CASE("a failure of the device is told in the backend's name, with the syste
         {"end", [&] { device.end_graph(stream); }},
     };
     for (const auto& [slot, call] : rows) {
-        CAPTURE(slot);
         failing = slot;
+        CAPTURE(failing);
         const rocforge::Exception e = thrown_by(call);
         CHECK(e.code() == RF_DEVICE);
         CHECK(e.native() == 719);
