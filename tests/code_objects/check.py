@@ -1,6 +1,6 @@
 """Reads the AMD code objects of a build and holds every kernel in them to what must be true of compiled device code, without running anything:
-no spilled register, no scratch, no flat address, VGPRs and LDS within the limit beside the tile, and in the main loop no accumulator copies and at most
-so many instructions a matrix instruction.
+no spilled vector register, no scratch, no flat address, VGPRs and LDS within the limit beside the tile, and in the main loop no accumulator copies, no
+scalar registers kept in lanes, and at most so many instructions a matrix instruction. Scalar registers may be spilled to lanes elsewhere.
 
     check.py LIMITS_PROGRAM CODE_OBJECT...            one line a violation; exit status 1 if there is one, 77 where llvm-objdump is missing
     check.py --table LIMITS_PROGRAM CODE_OBJECT...    what was counted, as a Markdown table
@@ -32,7 +32,8 @@ class Reading:
     arch: str
     vgprs: int
     lds_bytes: int
-    spilled: int
+    spilled_vgprs: int
+    spilled_sgprs: int
     scratch_bytes: int
     instructions: list
     loop: list | None
@@ -48,20 +49,20 @@ def read(path):
     for kernel in data.kernels.values():
         metadata = kernel.metadata
         listing = code_object.disassemble(path, data.arch, kernel)
-        yield Reading(kernel.name, data.arch, metadata[".vgpr_count"], kernel.lds_bytes, metadata[".vgpr_spill_count"] + metadata[".sgpr_spill_count"],
-                      kernel.scratch_bytes, listing, loops.main_loop(listing))
+        yield Reading(kernel.name, data.arch, metadata[".vgpr_count"], kernel.lds_bytes, metadata[".vgpr_spill_count"],
+                      metadata[".sgpr_spill_count"], kernel.scratch_bytes, listing, loops.main_loop(listing))
 
 
 def first_of(instructions, start):
-    """How many instructions start with one of these words, and the first of them."""
+    """How many instructions start with this (or one of these), and the first of them."""
     found = [str(i) for i in instructions if i.mnemonic.startswith(start)]
     return (len(found), found[0]) if found else None
 
 
 def violations(reading, limit):
     who = f"{reading.kernel} on {reading.arch}"
-    if reading.spilled:
-        yield f"{who}: {reading.spilled} spilled registers"
+    if reading.spilled_vgprs:
+        yield f"{who}: {reading.spilled_vgprs} spilled VGPRs"
     if reading.scratch_bytes:
         yield f"{who}: {reading.scratch_bytes} bytes of scratch a work-item"
     if reading.vgprs > limit.vgprs:
@@ -80,9 +81,10 @@ def loop_violations(reading, limit, who):
         if limit.instructions_per_matrix:
             yield f"{who}: no loop with a matrix instruction"
         return
-    copies = first_of(reading.loop, "v_accvgpr_")
-    if copies:
-        yield f"{who}: {copies[0]} accumulator copies in the main loop, first {copies[1]}"
+    for start, what in (("v_accvgpr_", "accumulator copies"), (("v_readlane_", "v_writelane_"), "accesses to scalar registers kept in lanes")):
+        found = first_of(reading.loop, start)
+        if found:
+            yield f"{who}: {found[0]} {what} in the main loop, first {found[1]}"
     counts = reading.counts
     if limit.instructions_per_matrix and counts.per_matrix > limit.instructions_per_matrix:
         yield (f"{who}: {counts.instructions} instructions for {counts.matrix} matrix instructions in the main loop, {counts.per_matrix:.2f} each; "
@@ -110,12 +112,12 @@ def check(limits, paths):
 
 
 def table(paths):
-    yield "| kernel | arch | VGPRs | LDS, bytes | matrix / all instructions in the main loop | all a matrix one | matrix share of issue cycles |"
-    yield "|---|---|---|---|---|---|---|"
+    yield "| kernel | arch | VGPRs | spilled SGPRs | LDS, bytes | matrix / all instructions in the main loop | all a matrix one | matrix share of issue cycles |"
+    yield "|---|---|---|---|---|---|---|---|"
     readings = [reading for path in paths for reading in read(path)]
     for r in sorted(readings, key=lambda r: (r.kernel, list(loops.CYCLES).index(r.arch))):
         if r.counts:
-            yield (f"| `{r.kernel}` | {r.arch} | {r.vgprs} | {r.lds_bytes:,} | {r.counts.matrix} / {r.counts.instructions} | {r.counts.per_matrix:.1f} "
+            yield (f"| `{r.kernel}` | {r.arch} | {r.vgprs} | {r.spilled_sgprs} | {r.lds_bytes:,} | {r.counts.matrix} / {r.counts.instructions} | {r.counts.per_matrix:.1f} "
                    f"| {100 * r.counts.matrix_share:.0f} % |")
 
 

@@ -66,6 +66,14 @@ KERNEL(64) with_much_lds(float* out) {
     for (int i = THREAD; i < 8192; i += 64) kept[i] = (float)i;
     out[THREAD] = kept[8191 - THREAD * 7];
 }
+KERNEL(64) with_lanes(const Operand* a, Sum* out, int rounds) {
+    Sum sum = {};
+    for (int i = 0; i < rounds; ++i) {
+        sum = MULTIPLY(a[i], a[i + 1], sum);
+        asm volatile("v_readlane_b32 s20, %0, 3" : : "v"(sum[0]) : "s20");
+    }
+    out[THREAD] = sum;
+}
 KERNEL(64) with_copies(const Operand* a, Sum* out, int rounds) {
     Sum sum = {};
     for (int i = 0; i < rounds; ++i) {
@@ -155,7 +163,8 @@ class Planted(unittest.TestCase):
         for arch in ARCHS:
             with self.subTest(arch):
                 self.assertIn("bytes of scratch a work-item", self.found(arch, "with_scratch"))
-                self.assertIn("spilled registers", self.found(arch, "with_spills"))
+                self.assertIn("spilled VGPRs", self.found(arch, "with_spills"))
+                self.assertIn("scalar registers kept in lanes in the main loop, first v_readlane", self.found(arch, "with_lanes"))
                 self.assertIn("flat addresses", self.found(arch, "with_flat"))
                 self.assertIn("32768 bytes of LDS, the limit is 16384", self.found(arch, "with_much_lds", check.Limit(lds_bytes=16384)))
                 self.assertRegex(self.found(arch, "clean", check.Limit(vgprs=3)), r"\d+ VGPRs, the limit is 3")
@@ -173,8 +182,8 @@ class Planted(unittest.TestCase):
 
     def test_the_table_has_a_row_for_each_kernel_with_a_main_loop(self):
         rows = list(check.table([self.files["gfx942"]]))
-        self.assertEqual(len(rows), 2 + 2)
-        self.assertRegex(rows[2], r"^\| `clean` \| gfx942 \| \d+ \| 0 \| \d+ / \d+ \| [\d.]+ \| \d+ % \|$")
+        self.assertEqual(len(rows), 2 + 3)
+        self.assertRegex(rows[2], r"^\| `clean` \| gfx942 \| \d+ \| 0 \| 0 \| \d+ / \d+ \| [\d.]+ \| \d+ % \|$")
 
     def test_what_is_no_amd_code_object_is_said(self):
         for data, word in ((b"text" * 40, "not an ELF file"), (pathlib.Path(sys.executable).read_bytes(), "not AMDGPU")):
