@@ -260,11 +260,19 @@ class Machine:
             if result == UNTRANSLATED:
                 kernel.translate(report.pc, self.translator)
             elif result == FAULT:
-                raise Refused(f"{where}, wave {report.wave}: no memory at {report.fault_address:#x} (signal {report.signal}), in: {kernel.at(report.pc)}")
+                raise Refused(f"{where}, wave {report.wave}: {self._fault(kernel, group, report)}, in: {kernel.at(report.pc)}")
             elif result == ENDLESS:
                 raise Refused(f"{where}, wave {report.wave}: no end after {INSTRUCTIONS_AT_MOST} instructions, at: {kernel.at(report.pc)}")
             else:
                 raise Refused(f"{where}, wave {report.wave} runs on to {kernel.at(report.pc)}")
+
+    @staticmethod
+    def _fault(kernel, group, report):
+        """Where the instruction wanted to go."""
+        offset = report.fault_address - group.lds.address
+        if kernel.at(report.pc).startswith("ds_"):
+            return f"no memory at byte {offset} of the group's {group.lds.size_bytes} bytes of shared memory (signal {report.signal})"
+        return f"no memory at {report.fault_address:#x} (signal {report.signal})"
 
     def _check(self, kernel, grid, block, kernarg, dynamic_lds_bytes):
         threads = block[0] * block[1] * block[2]

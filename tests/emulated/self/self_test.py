@@ -144,7 +144,7 @@ class Runner(unittest.TestCase):
         self.assertIn("store", said)
 
     def test_shared_memory_ends_where_the_kernel_says(self):
-        self.assertIn("no memory at", self.refusal(lambda: self.run_kernel("writes_past_shared_memory", 64, Array("f", [0.0] * 64))))
+        self.assertIn("of the group's 256 bytes of shared memory", self.refusal(lambda: self.run_kernel("writes_past_shared_memory", 64, Array("f", [0.0] * 64))))
 
     def test_denormals_survive_as_the_kernel_asks(self):
         smallest = 2.0**-126
