@@ -21,7 +21,7 @@
 
 namespace {
 
-enum : int { kNoDevice = 100, kInvalidDevice = 101, kNoContext = 201, kNotFound = 500 };
+enum : int { kInvalidValue = 1, kNoDevice = 100, kInvalidDevice = 101, kNoContext = 201, kNotFound = 500, kNotReady = 600 };
 
 // The calling thread's devices: HIP has a current one, CUDA a stack of contexts.
 thread_local std::vector<int> stack;
@@ -56,7 +56,15 @@ int make(void** out, std::size_t bytes = 16) {
 }
 int destroy(void* what) {
     const std::lock_guard lock(state().mutex);
-    return state().open.erase(what) == 1 ? 0 : 1;
+    return state().open.erase(what) == 1 ? 0 : kInvalidValue;
+}
+
+// Enqueues a copy of which `device_side` must be an allocation's start.
+int copy(const fake::Copy& what, void* device_side) {
+    const std::lock_guard lock(state().mutex);
+    if (!state().open.count(device_side)) return kInvalidValue;
+    state().pending.push_back(what);
+    return 0;
 }
 
 }  // namespace
@@ -148,15 +156,13 @@ API(int, hipFree, cuMemFree_v2)(void* memory) {
     ENTER_ON_A_DEVICE;
     return destroy(memory);
 }
-API(int, hipMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2)(void* to, const void* from, std::size_t bytes, void*) {
+API(int, hipMemcpyHtoDAsync, cuMemcpyHtoDAsync_v2)(void* to, const void* from, std::size_t bytes, void* stream) {
     ENTER_ON_A_DEVICE;
-    std::memcpy(to, from, bytes);
-    return 0;
+    return copy({to, from, bytes, stream}, to);
 }
-API(int, hipMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2)(void* to, const void* from, std::size_t bytes, void*) {
+API(int, hipMemcpyDtoHAsync, cuMemcpyDtoHAsync_v2)(void* to, void* from, std::size_t bytes, void* stream) {
     ENTER_ON_A_DEVICE;
-    std::memcpy(to, from, bytes);
-    return 0;
+    return copy({to, from, bytes, stream}, from);
 }
 
 API(int, hipStreamCreateWithFlags, cuStreamCreate)(void** stream, unsigned flags) {
@@ -167,8 +173,13 @@ API(int, hipStreamDestroy, cuStreamDestroy_v2)(void* stream) {
     ENTER_ON_A_DEVICE;
     return destroy(stream);
 }
-API(int, hipStreamSynchronize, cuStreamSynchronize)(void*) {
+API(int, hipStreamSynchronize, cuStreamSynchronize)(void* stream) {
     ENTER_ON_A_DEVICE;
+    const std::lock_guard lock(state().mutex);
+    std::erase_if(state().pending, [&](const fake::Copy& copy) {
+        if (copy.stream == stream) std::memcpy(copy.to, copy.from, copy.bytes);
+        return copy.stream == stream;
+    });
     return 0;
 }
 
@@ -180,18 +191,23 @@ API(int, hipEventDestroy, cuEventDestroy_v2)(void* event) {
     ENTER_ON_A_DEVICE;
     return destroy(event);
 }
-API(int, hipEventRecord, cuEventRecord)(void*, void*) {
+API(int, hipEventRecord, cuEventRecord)(void* event, void*) {
     ENTER_ON_A_DEVICE;
+    const std::lock_guard lock(state().mutex);
+    state().passed.erase(event);
     return 0;
 }
-API(int, hipEventSynchronize, cuEventSynchronize)(void*) {
+API(int, hipEventSynchronize, cuEventSynchronize)(void* event) {
     ENTER_ON_A_DEVICE;
+    const std::lock_guard lock(state().mutex);
+    state().passed.insert(event);
     return 0;
 }
-API(int, hipEventElapsedTime, cuEventElapsedTime)(float* milliseconds, void*, void*) {
+API(int, hipEventElapsedTime, cuEventElapsedTime)(float* milliseconds, void* first, void* second) {
     ENTER_ON_A_DEVICE;
+    const std::lock_guard lock(state().mutex);
     *milliseconds = 0.25f;
-    return 0;
+    return state().passed.count(first) && state().passed.count(second) ? 0 : kNotReady;
 }
 
 API(int, hipStreamBeginCapture, cuStreamBeginCapture_v2)(void*, int) {

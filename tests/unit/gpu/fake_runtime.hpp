@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,14 @@ struct Launch {
     std::vector<std::byte> argument;  // State::argument_bytes of it
 };
 
+// Copies are made when somebody waits for their stream.
+struct Copy {
+    void* to;
+    const void* from;
+    std::size_t bytes;
+    void* stream;
+};
+
 struct State {
     std::mutex mutex;
     int devices = 2;
@@ -29,9 +38,11 @@ struct State {
     std::vector<Launch> launches;
     std::size_t argument_bytes = 0;
     std::map<void*, std::unique_ptr<std::byte[]>> open;  // modules, allocations, streams, events and graphs that were made and not yet destroyed
-    std::vector<std::string> functions;                  // that every module has
-    std::map<std::string, int> shared_limit;             // CUDA: dynamic shared memory that a function may have
-    int lazy = 0;                                        // CUDA: functions that were looked up and are not yet loaded
+    std::vector<Copy> pending;
+    std::set<void*> passed;                   // events that were recorded and then waited for
+    std::vector<std::string> functions;       // that every module has
+    std::map<std::string, int> shared_limit;  // CUDA: dynamic shared memory that a function may have
+    int lazy = 0;                             // CUDA: functions that were looked up and are not yet loaded
 };
 
 }  // namespace fake

@@ -78,7 +78,7 @@ public:
         if (!library_) throw std::runtime_error(dlerror());
         fake::State& s = state();
         s.devices = 2, s.arch = vendor.arch, s.fails.clear(), s.error = 0, s.calls.clear(), s.launches.clear();
-        s.argument_bytes = sizeof(kernels::Call), s.shared_limit.clear(), s.lazy = 0, s.open.clear();
+        s.argument_bytes = sizeof(kernels::Call), s.shared_limit.clear(), s.lazy = 0, s.open.clear(), s.pending.clear(), s.passed.clear();
         s.functions = {"first", "second"};
         recipe = {};
         recipe.name = "first and second";
