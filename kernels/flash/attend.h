@@ -44,6 +44,8 @@ public:
           shared_(shared),
           lane_(device::lane_index()),
           wave_(device::wave_index()),
+          k_at_(U::template k_at<typename Tile::KRows>(static_cast<unsigned>(lane_))),
+          v_at_(U::template v_at<typename Tile::VRows>(static_cast<unsigned>(lane_))),
           log2_scale_(General ? device::kLog2E : call.attention.scale * device::kLog2E) {
 #pragma unroll
         for (int t = 0; t < kRowTiles; ++t) {
@@ -198,6 +200,7 @@ private:
         const int v_at = device::fresh(v_at_);
 #pragma unroll
         for (int n = 0; n < kKeySpans; ++n) {
+            device::keep_order();  // else values are loaded so far ahead that registers spill
             Fixed p[kRowTiles];
 #pragma unroll
             for (int t = 0; t < kRowTiles; ++t) p[t] = U::to_fixed(probabilities[t][n], lane_);

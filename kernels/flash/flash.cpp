@@ -123,6 +123,8 @@ Recipe decode(const Attention& a, const Machine& machine, const Numbers& n, std:
 
 }  // namespace
 
+std::int64_t max_dim_of(Family family) { return max_dim(family); }
+
 Recipe choose(const Attention& a, const Machine& machine, std::uint64_t workspace_limit_bytes) {
     const std::int64_t dim = std::max(a.dim, a.dim_v), rows = a.max_seq_q * a.group();
     const Numbers wide = numbers_for(machine, false, dim), narrow = numbers_for(machine, true, dim);

@@ -40,15 +40,17 @@ constexpr int wave_size(Family f) { return f == Family::gfx9 ? 64 : 32; }
 constexpr int larger_of(int a, int b) { return a > b ? a : b; }
 
 // Where Q lies while a block works: in registers; in shared memory (NVIDIA: 32 rows a wave leave no registers for it); read again from device memory
-// for each block of keys (RDNA at dim 256: neither has room).
+// for each block of keys (where neither has room).
 enum class QueryHome { registers, shared, memory };
+
+// The largest head dim that a family's kernels are built for. RDNA: 128, since at 256 the output of 16 rows alone takes half of a wave's 256
+// registers, and every variant tried spilled 11 to 80 of them.
+constexpr int max_dim(Family f) { return is_rdna(f) ? 128 : 256; }
 
 // What both kinds of tile derive from their numbers. Waves that share keys own different rows of the tile (prefill); waves that do not each take
 // other keys of the same rows (decode).
-constexpr QueryHome query_home(Family f, int dim) {
-    return is_nvidia(f) ? QueryHome::shared : is_rdna(f) && dim > 128 ? QueryHome::memory : QueryHome::registers;
-}
-template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys, QueryHome Query = query_home(F, Dim)> struct TileBase {
+constexpr QueryHome query_home(Family f) { return is_nvidia(f) ? QueryHome::shared : QueryHome::registers; }
+template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys, QueryHome Query = query_home(F)> struct TileBase {
     static constexpr Family kFamily = F;
     static constexpr int kDim = Dim, kWaves = Waves, kRowTiles = RowTiles, kKeys = Keys;
     static constexpr bool kSharedKeys = SharedKeys;
@@ -57,7 +59,7 @@ template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys,
     static constexpr int kRows = SharedKeys ? Waves * kWaveRows : kWaveRows;
     static constexpr QueryHome kQuery = Query;
     // 16-byte words that a stage may hold from asking for a block to writing it to shared memory (AMD).
-    static constexpr int kHeldWords = is_rdna(F) && Dim > 128 ? 4 : 8;
+    static constexpr int kHeldWords = 8;
 
     static constexpr int kChunks = Dim / 8;  // 16-byte chunks of a row of Q, K or V
     static constexpr Spread kSpread = is_nvidia(F) ? Spread::swizzled : F == Family::gfx9 ? Spread::folded : Spread::padded;
@@ -89,7 +91,7 @@ template <Family F> struct PrefillTile<F, 64> : TileBase<F, 64, 4, is_rdna(F) ? 
     static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 7} : CodeLimits{256, 18};
     static constexpr int kBlocksPerUnit = 2;
 };
-template <Family F> struct PrefillTile<F, 128> : TileBase<F, 128, is_rdna(F) ? 8 : 4, is_rdna(F) ? 1 : 2, F == Family::gfx11 ? 32 : 64, true> {
+template <Family F> struct PrefillTile<F, 128> : TileBase<F, 128, is_rdna(F) ? 8 : 4, is_rdna(F) ? 1 : 2, is_rdna(F) ? 32 : 64, true> {
     static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 5} : CodeLimits{256, 12};
     static constexpr int kBlocksPerUnit = 2;
 };
@@ -111,7 +113,7 @@ template <Family F, int Dim> struct DecodeTile;
 template <Family F> struct DecodeTile<F, 64> : TileBase<F, 64, 4, 1, is_rdna(F) ? 16 : 32, false> { static constexpr int kBlocksPerUnit = 3; };
 template <Family F>
 struct DecodeTile<F, 128>
-    : TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F, 128)> {
+    : TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F)> {
     static constexpr int kBlocksPerUnit = 3;
 };
 template <Family F> struct DecodeTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 1 : is_rdna(F) ? 2 : 4, 1, is_rdna(F) ? 16 : 32, false> {
