@@ -25,7 +25,7 @@ std::vector<Reason> reasons_of(const rocforge_choice* choice, std::uint32_t cand
 }
 
 // The library puts the backend's name before its messages; a list has it in a column of its own.
-std::string without_name(std::string text, const std::string& backend) {
+std::string without_name(const std::string& text, const std::string& backend) {
     return text.starts_with(backend + ": ") ? text.substr(backend.size() + 2) : text;
 }
 
