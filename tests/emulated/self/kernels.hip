@@ -64,13 +64,32 @@ KERNEL(64) adds_atomically(std::uint32_t* sum) {
     if (thread() % 3 == 0) __atomic_fetch_add(sum, static_cast<std::uint32_t>(thread()), __ATOMIC_RELAXED);
 }
 
-// Lanes that are switched off hold no address: their registers are as poisoned as any that nothing was written to.
+// Lanes that are switched off hold no address: v90 and v91 are as poisoned there as any register that nothing was written to.
+#if defined(__GFX9__)
+#define LDS_STORE "ds_write_b32 v90, %1\n s_waitcnt lgkmcnt(0)"
+#define LDS_LOAD "ds_read_b32 %0, v90\n s_waitcnt lgkmcnt(0)"
+#define ADD "global_atomic_add v[90:91], %1, off\n s_waitcnt vmcnt(0)"
+#elif defined(__GFX11__)
+#define LDS_STORE "ds_store_b32 v90, %1\n s_waitcnt lgkmcnt(0)"
+#define LDS_LOAD "ds_load_b32 %0, v90\n s_waitcnt lgkmcnt(0)"
+#define ADD "global_atomic_add_u32 v[90:91], %1, off\n s_waitcnt_vscnt null, 0"
+#else
+#define LDS_STORE "ds_store_b32 v90, %1\n s_wait_dscnt 0"
+#define LDS_LOAD "ds_load_b32 %0, v90\n s_wait_dscnt 0"
+#define ADD "global_atomic_add_u32 v[90:91], %1, off\n s_wait_storecnt 0"
+#endif
 KERNEL(64) addresses_in_few_lanes(const float* in, float* out, std::uint32_t* counts) {
     SHARED static float kept[64];
     if (thread() % 3 == 0) {
-        kept[63 - thread()] = in[thread()];
-        __atomic_fetch_add(&counts[thread() * 2], 7u, __ATOMIC_RELAXED);
-        out[thread()] = kept[63 - thread()];
+        float back;
+        asm volatile("v_mov_b32 v90, %0\n " LDS_STORE : : "v"(shared(&kept[63 - thread()])), "v"(in[thread()]) : "v90", "memory");
+        asm volatile("v_mov_b32 v90, %1\n " LDS_LOAD : "=&v"(back) : "v"(shared(&kept[63 - thread()])) : "v90", "memory");
+        const auto address = reinterpret_cast<std::uint64_t>(&counts[thread() * 2]);
+        asm volatile("v_mov_b32 v90, %0\n v_mov_b32 v91, %2\n " ADD
+                     :
+                     : "v"(static_cast<std::uint32_t>(address)), "v"(7u), "v"(static_cast<std::uint32_t>(address >> 32))
+                     : "v90", "v91", "memory");
+        out[thread()] = back;
     }
 }
 
@@ -202,7 +221,12 @@ template <class T, bool ZeroC> DEVICE void multiply(const T* a, const T* bt, con
     Float8 sum = {0, 0, 0, 0, 0, 0, 0, 0};
     if constexpr (!ZeroC)
         for (int i = 0; i < 8; ++i) sum[i] = c[(2 * i + half) * 16 + mn];
-    if constexpr (__is_same(T, Short16))
+    // clang 19 moves the constant to registers on gfx11; other versions need not.
+    if constexpr (ZeroC && __is_same(T, Short16))
+        asm("v_wmma_f32_16x16x16_bf16 %0, %1, %2, 0" : "=&v"(sum) : "v"(a[mn]), "v"(bt[mn]));
+    else if constexpr (ZeroC)
+        asm("v_wmma_f32_16x16x16_f16 %0, %1, %2, 0" : "=&v"(sum) : "v"(a[mn]), "v"(bt[mn]));
+    else if constexpr (__is_same(T, Short16))
         sum = __builtin_amdgcn_wmma_f32_16x16x16_bf16_w32(a[mn], bt[mn], sum);
     else
         sum = __builtin_amdgcn_wmma_f32_16x16x16_f16_w32(a[mn], bt[mn], sum);
