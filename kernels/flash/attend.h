@@ -44,8 +44,6 @@ public:
           shared_(shared),
           lane_(device::lane_index()),
           wave_(device::wave_index()),
-          k_at_(U::template k_at<typename Tile::KRows>(static_cast<unsigned>(lane_))),
-          v_at_(U::template v_at<typename Tile::VRows>(static_cast<unsigned>(lane_))),
           log2_scale_(General ? device::kLog2E : call.attention.scale * device::kLog2E) {
 #pragma unroll
         for (int t = 0; t < kRowTiles; ++t) {
@@ -175,7 +173,7 @@ private:
         for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
             for (int n = 0; n < kKeySpans; ++n) clear(scores[t][n]);
-        const int k_at = device::fresh(k_at_);
+        const int k_at = U::template k_at<typename Tile::KRows>(static_cast<unsigned>(device::fresh(lane_)));
         const int q_at = Tile::kQuery == QueryHome::shared ? device::fresh(q_at_) : 0;
 #pragma unroll
         for (int d = 0; d < kDimSpans; ++d) {
@@ -197,7 +195,7 @@ private:
     }
 
     RF_DEVICE void multiply_pv(const Acc (&probabilities)[kRowTiles][kKeySpans]) {
-        const int v_at = device::fresh(v_at_);
+        const int v_at = U::template v_at<typename Tile::VRows>(static_cast<unsigned>(device::fresh(lane_)));
 #pragma unroll
         for (int n = 0; n < kKeySpans; ++n) {
             device::keep_order();  // else values are loaded so far ahead that registers spill
@@ -233,10 +231,12 @@ private:
     template <class Change> RF_DEVICE void each(Acc (&scores)[kKeySpans], int r, Change change) const {
 #pragma unroll
         for (int n = 0; n < kKeySpans; ++n) {
-            device::keep_order();  // else gfx9 holds the results of all comparisons at once, in more scalar registers than there are
 #pragma unroll
-            for (int e = 0; e < 8; ++e)
+            for (int e = 0; e < 8; ++e) {
+                // Else gfx9 holds the results of all comparisons at once, in more scalar registers than there are, and masks are read too far ahead.
+                if (e % (General ? 4 : 8) == 0) device::keep_order();
                 if (U::lane_row(e) == r) scores[n].set(e, change(scores[n].get(e), n * kSpan + U::column(lane_, e)));
+            }
         }
     }
 
@@ -261,6 +261,7 @@ private:
     // slow.
     RF_DEVICE void poison(const Acc (&scores)[kRowTiles][kKeySpans], StageV<T, Tile, P>& v, int key0) {
         using F = matrix::Unit<matrix::Bf16>;
+        const int v_at = F::template v_at<typename Tile::VRows>(static_cast<unsigned>(device::fresh(lane_)));
         Group<Tile>::meet();
         v.show_non_finite();
         Group<Tile>::meet();
@@ -275,7 +276,7 @@ private:
 #pragma unroll
                 for (int d = 0; d < kDimSpans; ++d) {
                     device::keep_order();
-                    const typename F::Streamed found = F::template load_v<typename Tile::VRows>(v_shared(), v_at_, d * kSpan, n * kSpan);
+                    const typename F::Streamed found = F::template load_v<typename Tile::VRows>(v_shared(), v_at, d * kSpan, n * kSpan);
                     typename F::Acc out = __builtin_bit_cast(typename F::Acc, out_[t][d]);
                     F::mma(out, found, attends);
                     F::mma(out, found, attends);
@@ -347,8 +348,8 @@ private:
     const Reach reach_;
     device::SharedAt shared_;
     int lane_, wave_;
-    int q_at_ = 0, k_at_, v_at_;  // where this lane reads Q, K and V in shared memory
-    float log2_scale_;            // of a product
+    int q_at_ = 0;      // where this lane reads Q in shared memory
+    float log2_scale_;  // of a product
     bool wave_vote_ = false;
     float peak_[kRowTiles][kLaneRows], sum_[kRowTiles][kLaneRows];  // peak: of products (General: of scores); sum: this lane's part
     Acc out_[kRowTiles][kDimSpans];

@@ -59,7 +59,7 @@ template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys,
     static constexpr int kRows = SharedKeys ? Waves * kWaveRows : kWaveRows;
     static constexpr QueryHome kQuery = Query;
     // 16-byte words that a stage may hold from asking for a block to writing it to shared memory (AMD).
-    static constexpr int kHeldWords = 8;
+    static constexpr int kHeldWords = is_rdna(F) ? 4 : 8;
 
     static constexpr int kChunks = Dim / 8;  // 16-byte chunks of a row of Q, K or V
     static constexpr Spread kSpread = is_nvidia(F) ? Spread::swizzled : F == Family::gfx9 ? Spread::folded : Spread::padded;

@@ -222,7 +222,7 @@ typedef struct rf_plan_info {
     uint32_t struct_size;
     uint32_t flags;           /* RF_P_* */
     uint64_t workspace_bytes; /* forward's scratch: 256-aligned, contents undefined */
-    uint64_t zeroed_bytes;    /* counters: zero before the first forward, left zero by each */
+    uint64_t zeroed_bytes;    /* counters: 256-aligned; zero before the first forward, left zero by each */
     double estimate_us;       /* < 0: none; advisory, the core decides */
     const char* kernel;       /* shown by explain, the key of a tuned decision; lives with the plan */
 } rf_plan_info;
