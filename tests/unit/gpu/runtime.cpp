@@ -294,7 +294,8 @@ TEST_CASE("a forward enqueues the recipe's launches in order with one argument, 
             CHECK(static_cast<void*>(call.workspace) == args.workspace);
             CHECK(static_cast<void*>(call.zeroed) == args.zeroed);
         }
-        for (const auto& [name, times] : world.state().calls) {
+        for (const auto& call : world.state().calls) {
+            const std::string& name = call.first;
             CAPTURE(name);
             CHECK((name.find("Launch") != std::string::npos || name.find("Ctx") != std::string::npos || name.find("tDevice") != std::string::npos));
         }
@@ -332,7 +333,8 @@ TEST_CASE("whichever call of the runtime fails, the failure is reported by call,
         const std::map<std::string, std::size_t> calls = world.state().calls;
         CHECK(calls.size() >= 26);
         int reported = 0;
-        for (const auto& [name, times] : calls) {
+        for (const auto& call : calls) {
+            const std::string& name = call.first;
             CAPTURE(name);
             world.state().shared_limit.clear();
             world.fail(name.c_str(), 719);
