@@ -37,7 +37,7 @@ class Untranslatable(Exception):
 class _HalvesOnlyOnRdna(ast.NodeTransformer):
     """Registers 128 and above name the upper halves of registers in 16-bit instructions of RDNA, and whole registers on CDNA. The emulator takes
     them as halves everywhere: each `bits[...] == 16` that decides so gets `and` the instruction is not CDNA's."""
-    functions, expected = ("_compile_vop12", "_load_vsrc0"), 3
+    functions, expected = ("_compile_vop12", "_load_vsrc0", "_compile_vopc"), 7
 
     def __init__(self):
         self.found = 0
@@ -51,19 +51,26 @@ class _HalvesOnlyOnRdna(ast.NodeTransformer):
         return ast.BoolOp(ast.And(), [ast.parse("type(inst).__module__ != irc.__name__", mode="eval").body, node])
 
 
-class _HalfInfinities(ast.NodeTransformer):
-    """f16 operands of MFMA become f32 by adding 112 to the exponent: exponent 31, infinity and NaN, must become 255."""
-    functions, expected = ("_compile_mfma",), 1
+class _HalvesOfMatrices(ast.NodeTransformer):
+    """f16 operands of MFMA become f32 by adding 112 to the exponent, and 0 where it is 0. Exponent 31, infinity and NaN, must become 255; denormals are
+    0 on gfx90a alone."""
+    functions, expected = ("_compile_mfma",), 2
 
-    def __init__(self):
-        self.found = 0
+    def __init__(self, flush_denormals):
+        self.found, self.flush_denormals = 0, flush_denormals
 
     def visit_Call(self, node):
         self.generic_visit(node)
-        if not (len(node.args) == 1 and isinstance(node.args[0], ast.Constant) and node.args[0].value == 112):
-            return node
-        self.found += 1
-        return ast.parse("exp.eq(_c(31)).where(_c(224), _c(112))", mode="eval").body
+        text = ast.unparse(node)
+        if text == "_c(112)":
+            self.found += 1
+            return ast.parse("exp.eq(_c(31)).where(_c(224), _c(112))", mode="eval").body
+        if text == "exp.eq(_c(0)).where(_c(0), f32_bits)":
+            self.found += 1
+            if not self.flush_denormals:
+                denormal = "(mant.cast(dtypes.float32) * UOp.const(2.0**-24, dtypes.float32)).bitcast(dtypes.uint32) | sign << _c(31)"
+                return ast.parse(f"exp.eq(_c(0)).where({denormal}, f32_bits)", mode="eval").body
+        return node
 
 
 class _SafeAddresses(ast.NodeTransformer):
@@ -135,10 +142,10 @@ def _correct_narrow_loads(emulator):
     parser._handle_mem_load = load_in_parts
 
 
-def _corrected(text, path):
+def _corrected(text, path, arch):
     """The emulator's module with the corrections of its source, compiled."""
     tree = ast.parse(text)
-    for correction in (_HalvesOnlyOnRdna(), _HalfInfinities(), _SafeAddresses()):
+    for correction in (_HalvesOnlyOnRdna(), _HalvesOfMatrices(arch == "gfx90a"), _SafeAddresses()):
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name in correction.functions:
                 correction.visit(node)
@@ -148,7 +155,7 @@ def _corrected(text, path):
     return compile(ast.fix_missing_locations(tree), str(path), "exec")
 
 
-def load_emulator():
+def load_emulator(arch):
     """The emulator's module, corrected."""
     folder = os.environ.get("TINYGRAD_DIR")
     if not folder:
@@ -166,7 +173,7 @@ def load_emulator():
     module = types.ModuleType("test.mockgpu.amd.emu")
     module.__file__ = str(path)
     sys.modules[module.__name__] = module
-    exec(_corrected(text, path), module.__dict__)  # pylint: disable=exec-used
+    exec(_corrected(text, path, arch), module.__dict__)  # pylint: disable=exec-used
     module._safe_addresses = _safe_addresses(module)
     _correct_narrow_loads(module)
     return module, digest
@@ -205,14 +212,14 @@ class Translator:
     def __init__(self, arch, cache_folder):
         self.arch, self.family = arch, FAMILIES[arch]
         self.wave_size = 64 if self.family == "cdna" else 32
-        self.emulator, emulator_digest = load_emulator()
+        self.emulator, emulator_digest = load_emulator(arch)
         self.replacing_context = _with_replaced_operand(self.emulator, self.emulator._Ctx)
         self.renderer = self.emulator.Device["CPU"].renderer
         processor = pathlib.Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n", 1)[0]
         flags = next((line for line in processor.splitlines() if line.startswith("flags")), "")
         own = pathlib.Path(__file__).read_bytes()
         version = hashlib.sha256(f"{emulator_digest} {self.renderer.target} {flags}".encode() + own).hexdigest()[:16]
-        self.folder = pathlib.Path(cache_folder) / version / self.family
+        self.folder = pathlib.Path(cache_folder) / version / arch
         self.folder.mkdir(parents=True, exist_ok=True)
         self.translated = 0  # anew, in this process
         self.known = {}  # (type, size, mask) -> {base: (function address, buffers)}

@@ -259,20 +259,29 @@ KERNEL(kWave) multiplies_f16_zero_c(const F16* a, const F16* bt, const float* c,
 KERNEL(kWave) multiplies_swapped(const Bf16* a, const Bf16* bt, const float* c, float* d) { multiply<Bf16, false>(bt, a, c, d); }
 
 #if defined(__GFX9__)
-// 16-bit instructions on registers from 128 on.
+// 16-bit instructions on registers from 128 on. v2 and v3 are what v130 and v131 would be taken for.
 KERNEL(64) high_registers(const float* in, float* out) {
     const float x = in[thread()];
     float read, sum;
     std::uint32_t untouched;
+    int equal, high_equal;
     asm volatile(
         "v_mov_b32 v2, 0x12345678\n v_mov_b32 v3, 0\n v_cvt_f16_f32 v130, %3\n v_cvt_f16_f32 v131, %3\n v_cvt_f32_f16 %0, v130\n"
         "v_add_f16 v132, v130, v131\n v_add_f16 v132, 1.0, v132\n v_cvt_f32_f16 %1, v132\n v_mov_b32 %2, v2"
         : "=&v"(read), "=&v"(sum), "=&v"(untouched)
         : "v"(x)
         : "v2", "v3", "v130", "v131", "v132");
+    asm volatile(
+        "v_mov_b32 v130, 0x70005\n v_mov_b32 v131, 7\n v_cmp_eq_u16_e32 vcc, 5, v130\n v_cndmask_b32_e64 %0, 0, 1, vcc\n"
+        "v_cmp_eq_u16_sdwa vcc, v130, v131 src0_sel:WORD_1 src1_sel:WORD_0\n v_cndmask_b32_e64 %1, 0, 1, vcc"
+        : "=&v"(equal), "=&v"(high_equal)
+        :
+        : "v130", "v131", "vcc");
     out[thread()] = read;
     out[64 + thread()] = sum;
     out[128 + thread()] = static_cast<float>(untouched == 0x12345678);
+    out[192 + thread()] = static_cast<float>(equal);
+    out[256 + thread()] = static_cast<float>(high_equal);
 }
 #else
 // permlanex16 with its selectors in registers: lane i of one half takes what lane 15 - i of the other holds.

@@ -231,15 +231,20 @@ class Runner(unittest.TestCase):
                 for m in range(16):
                     self.check(found[m], expected[m])
 
+    def test_f16_denormals_count_in_matrix_instructions_but_on_gfx90a(self):
+        small = [[x * 2.0**-20 for x in row] for row in self.A]  # below 2^-14: denormal, and exact in f16
+        expected = product(self.ZERO if ARCH == "gfx90a" else small, self.B, self.ZERO)
+        self.assertEqual(self.multiply("multiplies_f16", f16_bits, small, self.B, self.ZERO), expected)
+
     def test_a_wrong_kernel_is_seen_as_wrong(self):
         self.assertNotEqual(self.multiply("multiplies_swapped", bf16_bits, self.A, self.B, self.C), product(self.A, self.B, self.C))
 
     @unittest.skipUnless(CDNA, "CDNA alone")
     def test_registers_from_128_on_are_whole_in_16_bit_instructions(self):
-        out = Array("f", [0.0] * 192)
+        out = Array("f", [0.0] * 320)
         numbers = [i / 4 for i in range(64)]
         self.run_kernel("high_registers", 64, Array("f", numbers), out)
-        self.check(out.values(), numbers + [2 * x + 1 for x in numbers] + [1.0] * 64)
+        self.check(out.values(), numbers + [2 * x + 1 for x in numbers] + [1.0] * 192)
 
     @unittest.skipIf(CDNA, "RDNA alone")
     def test_permlanex16_crosses_with_selectors_in_registers(self):
