@@ -243,10 +243,10 @@ private:
     // Whether any thread of the group found something: written before the group meets, read after.
     RF_DEVICE void vote(bool yes) {
         yes = device::any_in_wave(yes);
-        if constexpr (Tile::kSharedKeys)
-            device::store_shared_word(small_shared() + wave_ * 4, yes);
-        else
+        if constexpr (!Tile::kSharedKeys)
             wave_vote_ = yes;
+        else if (lane_ == 0)
+            device::store_shared_word(small_shared() + wave_ * 4, yes);
     }
     RF_DEVICE bool voted() const {
         if constexpr (!Tile::kSharedKeys) return wave_vote_;

@@ -56,7 +56,7 @@ std::string kernel_name(const char* kind, const Attention& a, const Numbers& n) 
 
 Launch launch(std::string function, const Machine& machine, std::int64_t blocks, const Numbers& n) {
     return {std::move(function),
-            {static_cast<std::uint32_t>(blocks), 1, 1},
+            {static_cast<std::uint32_t>(std::min<std::int64_t>(blocks, UINT32_MAX)), 1, 1},  // too many stay too many: the caller refuses them
             static_cast<std::uint32_t>(n.threads),
             is_nvidia(machine.family) ? static_cast<std::uint32_t>(n.shared_bytes) : 0};
 }
@@ -89,10 +89,10 @@ std::int64_t keys_per_split(const Attention& a, const Machine& machine, const Nu
     const std::int64_t by_memory =
         static_cast<std::int64_t>(std::min<std::uint64_t>(workspace_limit_bytes / std::max<std::uint64_t>(partial_bytes(a), 1), kMostSplits));
     const std::int64_t most = std::max<std::int64_t>(1, std::min({by_memory, divide_up(blocks, n.waves), kMostSplits}));
-    const std::int64_t wanted = std::min(most, divide_up(2 * units, tiles));
+    const std::int64_t wanted = std::min(most, divide_up(n.blocks_per_unit * units, tiles));
     std::int64_t chosen = blocks;
     double least = -1;
-    for (std::int64_t splits = wanted; splits <= std::min(most, 8 * wanted); ++splits) {
+    for (std::int64_t splits = wanted; splits <= std::min(most, 16 * wanted); ++splits) {
         const std::int64_t per_split = divide_up(blocks, splits), used = divide_up(blocks, per_split);
         const double share = static_cast<double>(divide_up(tiles * used, units) * units * per_split * n.keys * (a.dim + a.dim_v) * 2);
         const double cost = share + (used > 1 ? 2.0 * static_cast<double>(partial_bytes(a)) * static_cast<double>(used) : 0.0);

@@ -40,7 +40,7 @@ void on_every_device(const std::string& name, std::uint64_t memory_bytes, const 
         ran = true;
         try {
             test(host, backend);
-        } catch (const std::runtime_error& failure) { FAIL_CHECK(name << ": " << backend.name << ": " << failure.what()); }
+        } catch (const std::runtime_error& failure) { FAIL_CHECK(name << ": " << backend.name << ": " << std::string(failure.what())); }
     }
     if (!ran && host.on_devices().empty()) MESSAGE("skipped: " << name << ": no device here lends its memory");
 }
@@ -180,15 +180,17 @@ void run_once(rocforge_device_t* device, const Materialised& tensors, const rocf
     staged.download(nullptr);
 }
 
-// Rows before the NaN as in a run without it, rows from it on NaN throughout; "" or the first that is not.
+// Rows before the NaN as in a run without it, rows from it on not finite throughout; "" or the first that is not. Not bitwise: a backend may take
+// another path where it meets a NaN. The slack is the tolerance rule's floor, 4 eps.
 std::string check_law(const Materialised& clean, const Materialised& poisoned, const std::vector<std::int64_t>& places) {
     const rf_problem& p = clean.problem();
+    const double slack = 4 * epsilon(p.out.dtype);
     for (std::int64_t h = 0; h < p.q.shape[1]; ++h)
         for (std::int64_t i = 0; i < p.max_seq_q; ++i)
             for (std::int64_t d = 0; d < p.v.shape[3]; ++d) {
                 const std::int64_t at = offset_of(p.out, 0, h, i, d), place = places[static_cast<std::size_t>(h)];
                 const double with = load(p.out.dtype, poisoned.args().out, at), without = load(p.out.dtype, clean.args().out, at);
-                if (i < place ? with == without : std::isnan(with)) continue;
+                if (i < place ? std::abs(with - without) <= slack * std::max(1.0, std::abs(without)) : !std::isfinite(with)) continue;
                 return "NaN in key " + std::to_string(place) + ": out[h=" + std::to_string(h) + ", i=" + std::to_string(i) +
                        ", d=" + std::to_string(d) + "] is " + std::to_string(with) + ", " + std::to_string(without) + " without it";
             }
@@ -310,9 +312,9 @@ struct Scratch {
         rocforge_plan_details details{};
         details.struct_size = sizeof details;
         rocforge_plan_describe(plan, &details);
-        workspace = allocate(device, details.workspace_bytes);
+        if (details.workspace_bytes) workspace = allocate(device, details.workspace_bytes);
         const std::vector<std::byte> zeros(details.zeroed_bytes);
-        zeroed = uploaded(device, zeros.data(), zeros.size());
+        if (!zeros.empty()) zeroed = uploaded(device, zeros.data(), zeros.size());
         args.workspace = workspace.get(), args.workspace_bytes = details.workspace_bytes, args.zeroed = zeroed.get();
     }
     Made workspace, zeroed;
