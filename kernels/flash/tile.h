@@ -79,24 +79,13 @@ template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys,
     static_assert(!is_nvidia(F) || kSharedBytes <= 163 * 1024, "shared memory of a block on sm_80");
 };
 
-// What the compiled code of a kernel is held to (tests/code_objects): vector registers, and instructions of the main loop per matrix instruction.
-struct CodeLimits {
-    int vgprs;
-    double instructions_per_matrix;
-};
-
-// Rows of one head against all keys. README.md says how the numbers were found.
+// Rows of one head against all keys. README.md says how the numbers were found; code_limits.h holds the compiled code to them.
 template <Family F, int Dim> struct PrefillTile;
-template <Family F> struct PrefillTile<F, 64> : TileBase<F, 64, 4, is_rdna(F) ? 1 : 2, 64, true> {
-    static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 7} : CodeLimits{256, 18};
-    static constexpr int kBlocksPerUnit = 2;
-};
+template <Family F> struct PrefillTile<F, 64> : TileBase<F, 64, 4, is_rdna(F) ? 1 : 2, 64, true> { static constexpr int kBlocksPerUnit = 2; };
 template <Family F> struct PrefillTile<F, 128> : TileBase<F, 128, is_rdna(F) ? 8 : 4, is_rdna(F) ? 1 : 2, is_rdna(F) ? 32 : 64, true> {
-    static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 5} : CodeLimits{256, 12};
     static constexpr int kBlocksPerUnit = 2;
 };
 template <Family F> struct PrefillTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 4 : 8, 1, is_nvidia(F) ? 64 : 32, true> {
-    static constexpr CodeLimits kLimits = F == Family::gfx9 ? CodeLimits{256, 7} : CodeLimits{256, 16};
     static constexpr int kBlocksPerUnit = 1;
 };
 

@@ -1,32 +1,29 @@
-// Prints what the compiled code of each fused kernel is held to, as kernels/flash/tile.h states it: one JSON object a line, for check.py.
+// Prints what the compiled code of each fused kernel is held to, as kernels/flash states it: one JSON object a line, for check.py.
 #include <cstdio>
 #include <string>
+#include <utility>
 
-#include "kernels/flash/tile.h"
+#include "kernels/flash/code_limits.h"
 
 namespace {
 
 using rocforge::kernels::Family;
 using namespace rocforge::kernels::flash;
 
-constexpr int kRegisters = 256;  // that a lane can have with two waves a SIMD
-
-template <class Tile> void print(const std::string& kernel, const char* arch) {
-    int vgprs = kRegisters;
-    double per_matrix = 0;  // 0: not limited
-    if constexpr (requires { Tile::kLimits; }) {
-        vgprs = Tile::kLimits.vgprs;
-        per_matrix = Tile::kLimits.instructions_per_matrix;
-    }
-    for (const char* features : {"", "_general", "_paged", "_general_paged"})
-        std::printf("{\"kernel\": \"%s%s\", \"arch\": \"%s\", \"vgprs\": %d, \"lds_bytes\": %d, \"instructions_per_matrix\": %g}\n", kernel.c_str(),
-                    features, arch, vgprs, Tile::kSharedBytes, per_matrix);
+void print(const std::string& kernel, const char* arch, const CodeLimits& limits, int lds_bytes) {
+    std::printf("{\"kernel\": \"%s\", \"arch\": \"%s\", \"vgprs\": %d, \"lds_bytes\": %d, \"instructions_per_matrix\": %g, \"kept_in_lanes\": %d}\n",
+                kernel.c_str(), arch, limits.vgprs, lds_bytes, limits.instructions_per_matrix, limits.kept_in_lanes);
 }
 
 template <Family F, int Dim> void print_dim(const char* arch) {
-    for (const char* type : {"bf16", "f16"}) {
-        print<PrefillTile<F, Dim>>("flash_prefill_" + std::string(type) + "_" + std::to_string(Dim), arch);
-        print<DecodeTile<F, Dim>>("flash_decode_" + std::string(type) + "_" + std::to_string(Dim), arch);
+    if constexpr (Dim <= max_dim(F)) {
+        const std::pair<const char*, Variant> variants[] = {{"", Variant::plain}, {"_paged", Variant::paged}, {"_general", Variant::general}};
+        for (const char* type : {"bf16_", "f16_"})
+            for (const auto& [suffix, variant] : variants) {
+                const std::string rest = type + std::to_string(Dim) + suffix;
+                print("flash_prefill_" + rest, arch, code_limits(F, false, Dim, variant), PrefillTile<F, Dim>::kSharedBytes);
+                print("flash_decode_" + rest, arch, code_limits(F, true, Dim, variant), DecodeTile<F, Dim>::kSharedBytes);
+            }
     }
 }
 
