@@ -26,7 +26,7 @@ ALL_REGISTERS = 265
 NO_SCALAR_BASE = 0x7F
 FAULT_LDS = 0x20000  # an LDS address that is always a fault: machine.BESIDE_SHARED_BYTES
 FLAT_RDNA4, GLOBAL_RDNA4 = 0xEC, 0xEE  # the highest byte of such instructions
-COPY_REGISTER = 264  # holds the source of a DPP instruction as it was before the instruction wrote anything
+COPY_REGISTER = 264  # holds the source of an instruction that exchanges lanes as it was before the instruction wrote anything
 GFX90A_BF16 = {0xD3E60000: 0xD3E00000, 0xD3E70000: 0xD3E10000}  # v_mfma_f32_{32x32x8,16x16x16}bf16_1k: opcode word of gfx90a -> of gfx942
 
 
@@ -258,8 +258,8 @@ class Translator:
 
     def _replacement(self, instruction):
         """(field, the register that it shall name, the register to copy there first), or three times None.
-        WMMA: the emulator takes a constant C for a register. DPP: it writes one lane before it reads the next one's source, which is wrong where the
-        destination is the source. FLAT of CDNA: the scalar base, which it does not have, is encoded as 0 and taken for s[0:1]."""
+        WMMA: the emulator takes a constant C for a register. DPP and permlane: it writes one lane before it reads the next one's source, which is wrong
+        where the destination is the source. FLAT of CDNA: the scalar base, which it does not have, is encoded as 0 and taken for s[0:1]."""
         name = self.emulator._op_name(instruction)
         if "WMMA" in name and instruction.src2.offset < FIRST_VECTOR_REGISTER:
             if instruction.src2.offset != CONSTANT_ZERO:
@@ -267,6 +267,8 @@ class Translator:
             return type(instruction).src2, FIRST_VECTOR_REGISTER + ZERO_REGISTER, None
         if hasattr(type(instruction), "dpp") and hasattr(type(instruction), "vsrc0"):
             return type(instruction).vsrc0, COPY_REGISTER, instruction.vsrc0.offset - FIRST_VECTOR_REGISTER
+        if name.startswith("V_PERMLANE"):
+            return type(instruction).src0, FIRST_VECTOR_REGISTER + COPY_REGISTER, instruction.src0.offset - FIRST_VECTOR_REGISTER
         if name.startswith("FLAT_") and self.family == "cdna":
             return type(instruction).saddr, NO_SCALAR_BASE, None
         return None, None, None

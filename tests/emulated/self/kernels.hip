@@ -284,10 +284,13 @@ KERNEL(64) high_registers(const float* in, float* out) {
     out[256 + thread()] = static_cast<float>(high_equal);
 }
 #else
-// permlanex16 with its selectors in registers: lane i of one half takes what lane 15 - i of the other holds.
+// permlanex16 with its selectors in registers: lane i of one half takes what lane 15 - i of the other holds, also in place.
 KERNEL(32) crosses_halves(const int* in, int* out) {
     int low = 0x89ABCDEF, high = 0x01234567;
     asm volatile("" : "+s"(low), "+s"(high));
-    out[thread()] = __builtin_amdgcn_permlanex16(0, in[thread()], low, high, false, false);
+    int in_place = in[thread()];
+    asm("v_permlanex16_b32 %0, %0, %1, %2" : "+v"(in_place) : "s"(low), "s"(high));
+    out[thread()] = in_place;
+    out[32 + thread()] = __builtin_amdgcn_permlanex16(0, in[thread()], low, high, false, false);
 }
 #endif

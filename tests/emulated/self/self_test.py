@@ -248,9 +248,9 @@ class Runner(unittest.TestCase):
 
     @unittest.skipIf(CDNA, "RDNA alone")
     def test_permlanex16_crosses_with_selectors_in_registers(self):
-        out = Array("i", [0] * 32)
+        out = Array("i", [0] * 64)
         self.run_kernel("crosses_halves", 32, Array("i", list(range(32))), out)
-        self.assertEqual(out.values(), [(i ^ 16) & 16 | 15 - (i & 15) for i in range(32)])
+        self.assertEqual(out.values(), [(i ^ 16) & 16 | 15 - (i & 15) for i in range(32)] * 2)
 
     def test_scratch_is_refused(self):
         self.assertIn("bytes of scratch a work-item", self.refusal(lambda: self.module.kernel("with_scratch", self.machine)))
@@ -290,6 +290,8 @@ WRONG_ON = (
     ("ds_swizzle_b32 v0, v0 offset:0x1f", "gfx90a gfx942 gfx1100 gfx1201", "ds_bpermute"),
     ("s_mov_b64 s[0:1], src_shared_base", "gfx90a gfx942 gfx1100 gfx1201", "flat addresses"),
     ("v_permlanex16_b32 v0, v0, 0x12345678, s0", "gfx1100 gfx1201", "selector"),
+    ("ds_permute_b32 v0, v1, v2", "gfx90a gfx942 gfx1100 gfx1201", "ds_bpermute"),
+    ("v_permlane64_b32 v0, v1", "gfx1100 gfx1201", "permlanex16"),
     ("v_mfma_f32_32x32x8f16 v[0:15], v[0:1], v[2:3], 0", "gfx90a gfx942", "32x32"),
     ("v_mfma_f32_16x16x16f16 v[0:3], v[0:1], v[2:3], 0 cbsz:1", "gfx90a gfx942", "modifiers"),
     ("v_mfma_f32_16x16x16f16 v[0:3], a[0:1], v[2:3], 0", "gfx90a gfx942", "accumulators"),
