@@ -5,12 +5,12 @@
 #include <csignal>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <initializer_list>
 
 namespace {
 
-constexpr std::size_t kPcLow = 256, kPcHigh = 257;
+constexpr std::size_t kExec = 126, kPcLow = 256, kPcHigh = 257;
+constexpr std::uint32_t kPoison = 0xFFFFFFFF;        // NaN as f32 and as two f16 or bf16
 constexpr std::uint64_t kEnded = ~std::uint64_t{0};  // the program counter after s_endpgm
 constexpr unsigned kFlushDenormals = 0x8040;         // MXCSR: denormal results and operands are zero
 using Function = void (*)(std::uint32_t*, std::uint32_t*, std::uint32_t*, std::uint32_t*, std::uint32_t*, std::uint32_t*);
@@ -46,6 +46,14 @@ void catch_faults() {
     for (const int signal : {SIGSEGV, SIGBUS, SIGFPE}) sigaction(signal, &action, nullptr);
 }
 
+// What lanes that are off would give to others is for no kernel to read.
+void copy_register(const waves_wave& wave, std::uint32_t from, std::uint32_t lanes) {
+    const std::uint64_t exec = wave.buffers[0][kExec] | std::uint64_t{wave.buffers[0][kExec + 1]} << 32;
+    const std::uint32_t* const source = wave.buffers[1] + from * lanes;
+    std::uint32_t* const copy = wave.buffers[1] + WAVES_COPY * lanes;
+    for (std::uint32_t lane = 0; lane < lanes; ++lane) copy[lane] = (exec >> lane & 1) != 0 ? source[lane] : kPoison;
+}
+
 // Runs one wave until it waits at a barrier, ends, or needs the caller. WAVES_DONE: the former two.
 int run_wave(const waves_code& code, waves_wave& wave, std::uint64_t instructions_at_most, waves_report& report) {
     for (;;) {
@@ -62,8 +70,7 @@ int run_wave(const waves_code& code, waves_wave& wave, std::uint64_t instruction
         if (wave.instructions >= instructions_at_most) return WAVES_ENDLESS;
         ++wave.instructions;
         std::uint32_t* const* const from = wave.buffers;
-        if (instruction.has_copy != 0)
-            std::memcpy(from[1] + WAVES_COPY * code.lanes, from[1] + instruction.copied * code.lanes, code.lanes * sizeof(std::uint32_t));
+        if (instruction.has_copy != 0) copy_register(wave, instruction.copied, code.lanes);
         const std::uint8_t* const order = instruction.buffers;
         reinterpret_cast<Function>(instruction.function)(from[order[0]], from[order[1]], from[order[2]], from[order[3]], from[order[4]],
                                                          from[order[5]]);

@@ -18,7 +18,7 @@ typedef struct waves_instruction {
     void* function; /* NULL: not translated yet */
     uint8_t buffers[WAVES_BUFFERS];
     uint8_t is_barrier; /* the wave then waits until each other wave of the group waits or has ended */
-    uint8_t has_copy;   /* vector register `copied` is first copied to WAVES_COPY */
+    uint8_t has_copy;   /* vector register `copied` is first copied to WAVES_COPY, but for lanes that EXEC turns off: those get a NaN */
     uint32_t copied, reserved;
 } waves_instruction;
 

@@ -11,6 +11,7 @@ WRONG = [(re.compile(pattern), why) for pattern, why in (
     (r"^(global|buffer)_load_lds_|^buffer_load_\S+ .*\blds$", "loads straight to shared memory are not followed"),
     (r"^buffer_(?!(load|store)_dword(x[24])?(\s|$))", "it is taken for a load or store of 4, 8 or 16 bytes"),
     (r"^v_permlanex?16_b32 .*0x[0-9a-f]", "a literal selector is read as 0; keep it in a register"),
+    (r"^v_permlane\S+ .*\bop_sel:|\bfi:1", "what lanes give that are off is not known to be right; let every lane take part"),
     (r"^(ds_permute_b32|v_permlane64|v_permlanex?16_var|v_permlane_)", "it is not known to be right; use ds_bpermute or permlanex16"),
     (r"^v_movrel|^s_movrel|^s_set_gpr_idx", "indexed registers are not known"),
     (r"^v_mfma_\S*_32x32x", "the layout of 32x32 tiles differs; use 16x16"),

@@ -258,8 +258,8 @@ class Translator:
 
     def _replacement(self, instruction):
         """(field, the register that it shall name, the register to copy there first), or three times None.
-        WMMA: the emulator takes a constant C for a register. DPP and permlane: it writes one lane before it reads the next one's source, which is wrong
-        where the destination is the source. FLAT of CDNA: the scalar base, which it does not have, is encoded as 0 and taken for s[0:1]."""
+        WMMA: the emulator takes a constant C for a register. DPP: it writes one lane before it reads the next one's source, which is wrong where the
+        destination is the source. DPP and permlane: it reads lanes that are off, which the copy replaces by NaN. FLAT of CDNA: the scalar base, which it does not have, is encoded as 0 and taken for s[0:1]."""
         name = self.emulator._op_name(instruction)
         if "WMMA" in name and instruction.src2.offset < FIRST_VECTOR_REGISTER:
             if instruction.src2.offset != CONSTANT_ZERO:

@@ -178,6 +178,15 @@ KERNEL(64) moves_lanes(const int* in, int* out) {
     out[320 + thread()] = moved<0x141>(x);  // row_half_mirror
 }
 
+// Four lanes of each row are on, and each wants the value of the lane two before it: lanes 0 and 1 that of lanes 14 and 15, which are off.
+KERNEL(64) exchanges_with_lanes_that_are_off(const float* in, float* out) {
+    float x = in[thread()];
+    if (thread() % 16 < 4) {
+        asm volatile("s_nop 4\n v_mov_b32_dpp %0, %0 row_ror:2 row_mask:0xf bank_mask:0xf" : "+v"(x));
+        out[thread()] = x;
+    }
+}
+
 // The maximum of each row of 16 lanes by rotations in place: each instruction's destination is its source.
 KERNEL(64) row_maximum(const float* in, float* out) {
     float x = in[thread()];

@@ -196,6 +196,14 @@ class Runner(unittest.TestCase):
         self.run_kernel("row_maximum", 64, Array("f", numbers), out)
         self.check(out.values(), [max(numbers[i & ~15:(i & ~15) + 16]) for i in range(64)])
 
+    def test_lanes_that_are_switched_off_give_nothing(self):
+        out = Array("f", [0.0] * 64)
+        self.run_kernel("exchanges_with_lanes_that_are_off", 64, Array("f", [float(i) for i in range(64)]), out)
+        found = out.values()
+        for row in range(0, 64, 16):
+            self.check(found[row:row + 4], [NAN, NAN, row + 0.0, row + 1.0])
+            self.check(found[row + 4:row + 16], [0.0] * 12)
+
     def multiply(self, name, bits, a, b, c):
         flat_a = [bits(a[m][k]) for m in range(16) for k in range(16)]
         flat_bt = [bits(b[k][n]) for n in range(16) for k in range(16)]
@@ -290,6 +298,8 @@ WRONG_ON = (
     ("ds_swizzle_b32 v0, v0 offset:0x1f", "gfx90a gfx942 gfx1100 gfx1201", "ds_bpermute"),
     ("s_mov_b64 s[0:1], src_shared_base", "gfx90a gfx942 gfx1100 gfx1201", "flat addresses"),
     ("v_permlanex16_b32 v0, v0, 0x12345678, s0", "gfx1100 gfx1201", "selector"),
+    ("v_permlanex16_b32 v0, v0, s0, s1 op_sel:[1,0]", "gfx1100 gfx1201", "every lane take part"),
+    ("v_mov_b32_dpp v0, v1 row_ror:1 row_mask:0xf bank_mask:0xf fi:1", "gfx1100 gfx1201", "every lane take part"),
     ("ds_permute_b32 v0, v1, v2", "gfx90a gfx942 gfx1100 gfx1201", "ds_bpermute"),
     ("v_permlane64_b32 v0, v1", "gfx1100 gfx1201", "permlanex16"),
     ("v_mfma_f32_32x32x8f16 v[0:15], v[0:1], v[2:3], 0", "gfx90a gfx942", "32x32"),
