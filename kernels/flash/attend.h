@@ -67,6 +67,13 @@ public:
         const int sure_first = static_cast<int>(sure.first), sure_end = static_cast<int>(sure.end);
         bring_queries(span);
         if (begin < end) k.issue(begin * Tile::kKeys);
+#if defined(RF_NVIDIA)
+        else if constexpr (Tile::kSharedKeys) {  // no block waits for Q, whose place the output is about to take
+            device::close_copies();
+            device::await_copies<0>();
+            device::barrier();
+        }
+#endif
 #pragma unroll 1
         for (int block = begin; block < end; block += step) {
             const int key0 = block * Tile::kKeys;
@@ -105,9 +112,11 @@ public:
     RF_DEVICE Row row(int number) const {
         const int packed = place_.row0 + number;
         if constexpr (Tile::kSharedKeys) return {packed, place_.head0, packed < place_.rows};
-        const int query = packed / place_.pack;
+        const int query = static_cast<int>(static_cast<unsigned>(packed) / static_cast<unsigned>(place_.pack));
         return {query, place_.head0 + packed - query * place_.pack, packed < place_.rows};
     }
+    // All groups' K and V, one after the other.
+    RF_DEVICE device::SharedAt groups_shared() const { return shared_ + Tile::kQueryBytes; }
     RF_DEVICE device::SharedAt group_shared() const { return shared_ + Tile::kQueryBytes + (Tile::kSharedKeys ? 0 : wave_ * Tile::kGroupBytes); }
     RF_DEVICE device::SharedAt small_shared() const { return shared_ + Tile::kQueryBytes + Tile::kGroups * Tile::kGroupBytes; }
 

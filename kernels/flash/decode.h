@@ -83,7 +83,7 @@ template <class T, class Tile, class W> RF_DEVICE void store_merged(const W& wor
     const Call& call = device::argument_again(once);
     const kernels::Span span = span_of(call.attention, call.pointers, sequence);
     const Partials partials(call);
-    const device::SharedAt groups = worker.group_shared() + -(worker.wave() * Tile::kGroupBytes);
+    const device::SharedAt groups = worker.groups_shared();
     const int chunks = static_cast<int>(call.attention.dim_v / 8);
 #pragma unroll 1
     for (int at = device::thread_index(); at < 16 * Tile::kChunks; at += Tile::kThreads) {
@@ -111,18 +111,22 @@ template <class T, class Tile, class W> RF_DEVICE void store_merged(const W& wor
     }
 }
 
+RF_DEVICE int quotient(int a, int b) { return static_cast<int>(static_cast<unsigned>(a) / static_cast<unsigned>(b)); }
+
 // Block id: [sequence, kv head, row tile, split], the last fastest.
 template <class T, int Dim, bool General, Paging P> RF_DEVICE void decode(const Call& call) {
     using Tile = DecodeTile<kThisFamily, Dim>;
     const device::SharedAt shared = device::shared_memory<Tile::kSharedBytes>();
     const Attention& a = call.attention;
-    const std::int64_t tile = device::block_x() / call.cut.splits, pair = tile / call.cut.row_blocks, sequence = pair / a.head_kv;
+    const std::int64_t tile = static_cast<unsigned>(device::block_x()) / static_cast<unsigned>(call.cut.splits), pair = tile / call.cut.row_blocks,
+                       sequence = pair / a.head_kv;
     const int split = static_cast<int>(device::block_x() - tile * call.cut.splits), kv_head = static_cast<int>(pair - sequence * a.head_kv);
     const kernels::Span span = span_of(a, call.pointers, sequence);
     const int pack = static_cast<int>(a.group()), row0 = static_cast<int>(tile - pair * call.cut.row_blocks) * Tile::kRows;
     const TilePlace place{static_cast<int>(sequence), kv_head, kv_head * pack, pack, row0, static_cast<int>(span.len_q) * pack};
     if (row0 >= place.rows) return;
-    const int row_end = place.rows - row0 < Tile::kRows ? place.rows : row0 + Tile::kRows, first = row0 / pack, last = (row_end - 1) / pack;
+    const int row_end = place.rows - row0 < Tile::kRows ? place.rows : row0 + Tile::kRows, first = quotient(row0, pack),
+              last = quotient(row_end - 1, pack);
     const Extent keys = span.rule.any_of_rows(first, last + 1, span.len_kv), sure = span.rule.all_of_rows(first, last + 1, span.len_kv);
     const Extent blocks = blocks_of(keys, Tile::kKeys);
     const std::int64_t per_split = call.cut.keys_per_split / Tile::kKeys;
