@@ -63,9 +63,9 @@ RF_DEVICE float reciprocal(float x) { return __builtin_amdgcn_rcpf(x); }  // 1 u
 RF_DEVICE std::uint32_t exchange_halves(std::uint32_t x) {
     std::uint32_t low = 0x76543210u, high = 0xFEDCBA98u;
     asm("" : "+s"(low), "+s"(high));  // in registers: a literal costs twice the instruction's size, in each of many places
+    // Held in place: clang 19 would move the exchange behind a branch where half of the lanes are off, and they would give what is stale.
     std::uint32_t y = __builtin_amdgcn_permlanex16(x, x, low, high, false, false);
-    asm volatile(""
-                 : "+v"(y));  // clang 19 would move the exchange behind a branch where half of the lanes are off, and they would give what is stale
+    asm volatile("" : "+v"(y));
     return y;
 }
 RF_DEVICE float exchange_halves(float x) { return __builtin_bit_cast(float, exchange_halves(__builtin_bit_cast(std::uint32_t, x))); }
