@@ -50,6 +50,14 @@ constexpr int max_dim(Family f) { return is_rdna(f) ? 128 : 256; }
 // What both kinds of tile derive from their numbers. Waves that share keys own different rows of the tile (prefill); waves that do not each take
 // other keys of the same rows (decode).
 constexpr QueryHome query_home(Family f) { return is_nvidia(f) ? QueryHome::shared : QueryHome::registers; }
+
+// How K lies in shared memory: [key][dim]; and V: so too on NVIDIA, [dim][key] on AMD, where fewer than 64 keys have too few chunks to permute.
+constexpr Spread k_spread(Family f) { return is_nvidia(f) ? Spread::swizzled : f == Family::gfx9 ? Spread::folded : Spread::padded; }
+constexpr Spread v_spread(Family f, int keys) { return is_nvidia(f) || keys % 64 == 0 ? k_spread(f) : Spread::padded; }
+constexpr int v_rows(Family f, int dim, int keys) { return is_nvidia(f) ? keys : dim; }
+// Copies of K and V that a block holds.
+constexpr int groups_of(bool shared_keys, int waves) { return shared_keys ? 1 : waves; }
+
 template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys, QueryHome Query = query_home(F)> struct TileBase {
     static constexpr Family kFamily = F;
     static constexpr int kDim = Dim, kWaves = Waves, kRowTiles = RowTiles, kKeys = Keys;
@@ -62,17 +70,15 @@ template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys,
     static constexpr int kHeldWords = is_rdna(F) ? 4 : 8;
 
     static constexpr int kChunks = Dim / 8;  // 16-byte chunks of a row of Q, K or V
-    static constexpr Spread kSpread = is_nvidia(F) ? Spread::swizzled : F == Family::gfx9 ? Spread::folded : Spread::padded;
     using QRows = SharedRows<Spread::swizzled, kRows, kChunks>;
-    using KRows = SharedRows<kSpread, Keys, kChunks>;
-    static constexpr bool kTransposedV = !is_nvidia(F);  // [dim][key]
-    using VRows = SharedRows<kTransposedV && Keys % 64 != 0 ? Spread::padded : kSpread, kTransposedV ? Dim : Keys, kTransposedV ? Keys / 8 : kChunks>;
+    using KRows = SharedRows<k_spread(F), Keys, kChunks>;
+    using VRows = SharedRows<v_spread(F, Keys), v_rows(F, Dim, Keys), v_rows(F, Keys, Dim) / 8>;
 
     // Shared memory: [Q][K and V, once a group of waves that shares keys][small values]
     static constexpr int kQueryBytes = kQuery == QueryHome::shared ? QRows::kBytes : 0;
     static constexpr int kMergeBytes = SharedKeys ? 0 : 16 * Dim * 4;  // a wave's unmerged output takes K's and V's place
     static constexpr int kGroupBytes = larger_of(KRows::kBytes + VRows::kBytes, kMergeBytes);
-    static constexpr int kGroups = SharedKeys ? 1 : Waves;
+    static constexpr int kGroups = groups_of(SharedKeys, Waves);
     static constexpr int kSmallBytes = Waves * 4 + (SharedKeys ? 0 : Waves * 16 * 8);
     static constexpr int kSharedBytes = kQueryBytes + kGroups * kGroupBytes + (kSmallBytes + 15) / 16 * 16;
     static_assert(is_nvidia(F) || kSharedBytes <= 64 * 1024, "LDS of a workgroup");
