@@ -1,6 +1,6 @@
 """Reads the AMD code objects of a build and holds every kernel in them to what must be true of compiled device code, without running anything:
-no spilled vector register, no scratch, no flat address, VGPRs and LDS within the limit beside the tile, and in the main loop no accumulator copies, no
-scalar registers kept in lanes, and at most so many instructions a matrix instruction. Scalar registers may be spilled to lanes elsewhere.
+no spilled vector register, no scratch, no flat address, VGPRs and LDS within the limit beside the tile, and in the main loop no accumulator copies,
+no scalar registers kept in lanes, and at most so many instructions a matrix instruction. Scalar registers may be spilled to lanes elsewhere.
 
     check.py LIMITS_PROGRAM CODE_OBJECT...            one line a violation; exit status 1 if there is one, 77 where llvm-objdump is missing
     check.py --table LIMITS_PROGRAM CODE_OBJECT...    what was counted, as a Markdown table
@@ -114,13 +114,14 @@ def check(limits, paths):
 
 
 def table(paths):
-    yield "| kernel | arch | VGPRs | spilled SGPRs | LDS, bytes | matrix / all instructions in the main loop | all a matrix one | matrix share of issue cycles |"
+    yield ("| kernel | arch | VGPRs | spilled SGPRs | LDS, bytes | matrix / all instructions in the main loop | all a matrix one "
+           "| matrix share of issue cycles |")
     yield "|---|---|---|---|---|---|---|---|"
     readings = [reading for path in paths for reading in read(path)]
     for r in sorted(readings, key=lambda r: (r.kernel, list(loops.CYCLES).index(r.arch))):
         if r.counts:
-            yield (f"| `{r.kernel}` | {r.arch} | {r.vgprs} | {r.spilled_sgprs} | {r.lds_bytes:,} | {r.counts.matrix} / {r.counts.instructions} | {r.counts.per_matrix:.1f} "
-                   f"| {100 * r.counts.matrix_share:.0f} % |")
+            yield (f"| `{r.kernel}` | {r.arch} | {r.vgprs} | {r.spilled_sgprs} | {r.lds_bytes:,} | {r.counts.matrix} / {r.counts.instructions} "
+                   f"| {r.counts.per_matrix:.1f} | {100 * r.counts.matrix_share:.0f} % |")
 
 
 def main(arguments):

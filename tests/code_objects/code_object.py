@@ -111,7 +111,8 @@ class CodeObject:
         start, = struct.unpack_from("<Q", self.data, 32)
         count, = struct.unpack_from("<H", self.data, 56)
         headers = [struct.unpack_from("<IIQQQQQQ", self.data, start + 56 * k) for k in range(count)]
-        loads = [(offset, address, file_bytes, memory_bytes) for kind, _, offset, address, _, file_bytes, memory_bytes, _ in headers if kind == PT_LOAD]
+        loads = [(offset, address, file_bytes, memory_bytes)
+                 for kind, _, offset, address, _, file_bytes, memory_bytes, _ in headers if kind == PT_LOAD]
         self.image = bytearray(max(address + memory_bytes for _, address, _, memory_bytes in loads))
         for offset, address, file_bytes, _ in loads:
             self.image[address:address + file_bytes] = self.data[offset:offset + file_bytes]
@@ -142,8 +143,8 @@ class CodeObject:
         entry, = struct.unpack_from("<q", self.image, descriptor + 16)
         _, resources1, resources2 = struct.unpack_from("<III", self.image, descriptor + 44)
         properties, preload = struct.unpack_from("<HH", self.image, descriptor + 56)
-        return Kernel(metadata[".name"], metadata, descriptor + entry, self.symbols[metadata[".name"]][1], lds, scratch, kernarg, resources1, resources2,
-                      properties, preload)
+        code_bytes = self.symbols[metadata[".name"]][1]
+        return Kernel(metadata[".name"], metadata, descriptor + entry, code_bytes, lds, scratch, kernarg, resources1, resources2, properties, preload)
 
 
 def tool(name):

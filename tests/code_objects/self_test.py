@@ -1,7 +1,6 @@
 """check.py tested: each planted violation is found and named, clean code is left alone, and the main loop is the one meant.
 Kernels are compiled by the CLANG given to check.py --self-test; the loop finder is tested on lists of instructions alone."""
 import pathlib
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -9,6 +8,7 @@ import unittest
 import check
 import code_object
 import loops
+from device_compiler import compile_device_code
 
 CLANG = "clang++"
 ARCHS = ("gfx90a", "gfx942", "gfx1100", "gfx1201")
@@ -142,8 +142,7 @@ class Planted(unittest.TestCase):
         cls.files, cls.readings = {}, {}
         for arch in ARCHS:
             cls.files[arch] = str(source.with_suffix(f".{arch}.co"))
-            subprocess.run([CLANG, "-x", "hip", "-std=c++20", "-O3", "-w", f"--offload-arch={arch}", "--offload-device-only", "--no-gpu-bundle-output", "-nogpulib",
-                            "-nogpuinc", "-c", str(source), "-o", cls.files[arch]], check=True)
+            compile_device_code(CLANG, arch, source, cls.files[arch])
             cls.readings[arch] = {reading.kernel: reading for reading in check.read(cls.files[arch])}
 
     @classmethod

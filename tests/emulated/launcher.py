@@ -1,4 +1,4 @@
-"""Runs a command on an emulated AMD GPU.   launcher.py RUNTIME_FOLDER ARCH COMMAND...
+"""Runs a command on an emulated AMD GPU.   launcher.py RUNTIME_FOLDER ARCH COMMAND...   (python3 as a command is the emulator's)
 
 Exit status 77 and a line that says why, which CTest counts as skipped, where the emulator cannot run; else the command's."""
 import os
@@ -32,6 +32,8 @@ def main(runtime_folder, arch, *command):
     if reason:
         print(f"skipped: {reason}")
         return SKIPPED
+    if command[0] == "python3":
+        command = (os.environ.get("ROCFORGE_EMULATOR_PYTHON", "python3"), *command[1:])
     libraries = os.pathsep.join(filter(None, (runtime_folder, os.environ.get("LD_LIBRARY_PATH"))))
     return subprocess.run(command, env=os.environ | {"LD_LIBRARY_PATH": libraries, "ROCFORGE_EMULATED_ARCH": arch}, check=False).returncode
 

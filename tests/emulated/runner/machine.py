@@ -105,7 +105,8 @@ class LoadedKernel:
         arch = module.object.arch
         wave_size = 64 if arch.startswith("gfx9") else 32
         if kernel.scratch_bytes:
-            raise Refused(f"{kernel.name} uses {kernel.scratch_bytes} bytes of scratch a work-item (spills?): the emulator has one buffer for all waves")
+            raise Refused(f"{kernel.name} uses {kernel.scratch_bytes} bytes of scratch a work-item (spills?): "
+                          "the emulator has one buffer for all waves")
         if kernel.metadata[".wavefront_size"] != wave_size:
             raise Refused(f"{kernel.name} runs {kernel.metadata['.wavefront_size']} lanes a wave; on {arch} the emulator knows {wave_size}")
         listing = objects.disassemble(module.path, arch, kernel)

@@ -28,8 +28,8 @@ WRONG = [(re.compile(pattern), why) for pattern, why in (
 )]
 
 # Scheduling hints, waits and cache maintenance: memory is coherent and instructions are complete here.
-NO_EFFECT = re.compile(r"^(s_nop|s_waitcnt\w*|s_wait_\w+|s_delay_alu|s_clause|s_setprio|s_sleep|s_inst_prefetch|s_set_inst_prefetch_distance|s_code_end"
-                       r"|s_icache_inv|s_dcache_inv|s_barrier_signal|s_sendmsg .*DEALLOC_VGPRS.*|s_prefetch_\w+"
+NO_EFFECT = re.compile(r"^(s_nop|s_waitcnt\w*|s_wait_\w+|s_delay_alu|s_clause|s_setprio|s_sleep|s_inst_prefetch|s_set_inst_prefetch_distance"
+                       r"|s_code_end|s_icache_inv|s_dcache_inv|s_barrier_signal|s_sendmsg .*DEALLOC_VGPRS.*|s_prefetch_\w+"
                        r"|buffer_(gl[01]_inv|inv|wbl2|invl2|wbinvl1\w*)|global_(inv|wb|wbinv|prefetch_\w+))(\s|$)")
 BARRIER = re.compile(r"^(s_barrier|s_barrier_wait)(\s|$)")
 

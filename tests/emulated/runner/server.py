@@ -3,8 +3,9 @@
     server.py ARCH SOCKET ARENA ADDRESS BYTES LOOP_LIBRARY CACHE_FOLDER
 
 SOCKET and ARENA are inherited file descriptors: a stream socket, and the memory of the device, which lies at ADDRESS in both processes; here a page
-is accessible only while it belongs to an allocation. Each request is {u32 kind, u32 bytes, payload}, each answer {u32 refused, u32 bytes, payload}, where
-a refusal's payload is its reason and 2 means that no kernel has the name. The kinds and payloads stand with the functions below; runtime/server.cpp is the other side."""
+is accessible only while it belongs to an allocation. Each request is {u32 kind, u32 bytes, payload}, each answer {u32 refused, u32 bytes, payload},
+where a refusal's payload is its reason and 2 means that no kernel has the name. The kinds and payloads stand with the functions below;
+runtime/server.cpp is the other side."""
 import ctypes
 import os
 import socket

@@ -1,5 +1,5 @@
-"""Turns AMD instructions into host functions with tinygrad's emulator (github.com/tinygrad/tinygrad, folder test/mockgpu/amd), whose checkout is named
-by TINYGRAD_DIR. Nothing of it is kept here: its modules are imported, and where its results differ from the hardware they are corrected as they
+"""Turns AMD instructions into host functions with tinygrad's emulator (github.com/tinygrad/tinygrad, folder test/mockgpu/amd), whose checkout is
+named by TINYGRAD_DIR. Nothing of it is kept here: its modules are imported, and where its results differ from the hardware they are corrected as they
 are loaded. Each correction has a self-test (tests/emulated/self). Written against the version whose digest is KNOWN_EMULATOR; with another one it
 says so and goes on, since the self-tests decide.
 
@@ -52,8 +52,8 @@ class _HalvesOnlyOnRdna(ast.NodeTransformer):
 
 
 class _HalvesOfMatrices(ast.NodeTransformer):
-    """f16 operands of MFMA become f32 by adding 112 to the exponent, and 0 where it is 0. Exponent 31, infinity and NaN, must become 255; denormals are
-    0 on gfx90a alone."""
+    """f16 operands of MFMA become f32 by adding 112 to the exponent, and 0 where it is 0. Exponent 31, infinity and NaN, must become 255; denormals
+    are 0 on gfx90a alone (its bf16 ones too, which are kept here)."""
     functions, expected = ("_compile_mfma",), 2
 
     def __init__(self, flush_denormals):
@@ -74,8 +74,8 @@ class _HalvesOfMatrices(ast.NodeTransformer):
 
 
 class _SafeAddresses(ast.NodeTransformer):
-    """Memory instructions form addresses for the lanes that are switched off as well, and atomics and LDS instructions go there; and a store that is not
-    aligned goes to the words around it. The operands of each lane pass through _safe_addresses."""
+    """Memory instructions form addresses for the lanes that are switched off as well, and atomics and LDS instructions go there; and a store that is
+    not aligned goes to the words around it. The operands of each lane pass through _safe_addresses."""
     functions, expected = ("_compile_mem_op",), 1
 
     def __init__(self):
@@ -98,8 +98,8 @@ def _alignment_bits(is_lds, name):
 
 
 def _safe_addresses(emulator):
-    """Gives lanes that are switched off an address where reading and writing back is harmless: 0 in LDS, else the instruction itself. Gives stores that
-    the emulator would misplace an address that is a fault."""
+    """Gives lanes that are switched off an address where reading and writing back is harmless: 0 in LDS, else the instruction itself. Gives stores
+    that the emulator would misplace an address that is a fault."""
 
     def decorate(ctx, exec_mask, is_lds, name):
         fault, alignment = FAULT_LDS if is_lds else 0, _alignment_bits(is_lds, name)
@@ -117,7 +117,9 @@ def _safe_addresses(emulator):
                     constant = functools.partial(emulator.UOp.const, dtype=value.dtype)
                     if alignment:
                         whole = value if is_lds else given["ADDR"]
-                        value = (whole & emulator.UOp.const(alignment, whole.dtype)).ne(emulator.UOp.const(0, whole.dtype)).where(constant(0 if is_base else fault), value)
+                        low_bits = whole & emulator.UOp.const(alignment, whole.dtype)
+                        is_misplaced = low_bits.ne(emulator.UOp.const(0, whole.dtype))
+                        value = is_misplaced.where(constant(fault), value)
                     operands[operand] = active.where(value, constant(0) if is_lds or is_base else ctx.rpc())
                 return operands
             return make_safe_operands
@@ -259,7 +261,8 @@ class Translator:
     def _replacement(self, instruction):
         """(field, the register that it shall name, the register to copy there first), or three times None.
         WMMA: the emulator takes a constant C for a register. DPP: it writes one lane before it reads the next one's source, which is wrong where the
-        destination is the source. DPP and permlane: it reads lanes that are off, which the copy replaces by NaN. FLAT of CDNA: the scalar base, which it does not have, is encoded as 0 and taken for s[0:1]."""
+        destination is the source. DPP and permlane: it reads lanes that are off, which the copy replaces by NaN. FLAT of CDNA: the scalar base, which
+        it does not have, is encoded as 0 and taken for s[0:1]."""
         name = self.emulator._op_name(instruction)
         if "WMMA" in name and instruction.src2.offset < FIRST_VECTOR_REGISTER:
             if instruction.src2.offset != CONSTANT_ZERO:

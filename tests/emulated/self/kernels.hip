@@ -301,5 +301,10 @@ KERNEL(32) crosses_halves(const int* in, int* out) {
     asm("v_permlanex16_b32 %0, %0, %1, %2" : "+v"(in_place) : "s"(low), "s"(high));
     out[thread()] = in_place;
     out[32 + thread()] = __builtin_amdgcn_permlanex16(0, in[thread()], low, high, false, false);
+    int from_off = in[thread()];
+    if (thread() < 16) {
+        asm volatile("v_permlanex16_b32 %0, %0, %1, %2" : "+v"(from_off) : "s"(low), "s"(high));
+        out[64 + thread()] = from_off;
+    }
 }
 #endif

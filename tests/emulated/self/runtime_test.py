@@ -1,5 +1,5 @@
-"""The stand-in for AMD's runtime library tested through its own calls, as a host program uses them. What ends the device (a fault) runs in a process of its
-own.   runtime_test.py ARCH CLANG   with the library's folder in LD_LIBRARY_PATH (launcher.py)"""
+"""The stand-in for AMD's runtime library tested through its own calls, as a host program uses them. What ends the device (a fault) runs in a process
+of its own.   runtime_test.py ARCH CLANG   with the library's folder in LD_LIBRARY_PATH (launcher.py)"""
 import ctypes
 import os
 import pathlib
@@ -11,6 +11,10 @@ import tempfile
 import unittest
 
 FOLDER = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(FOLDER.parents[1] / "code_objects"))
+
+from device_compiler import compile_device_code  # noqa: E402
+
 ARCH, CLANG = sys.argv[1:3]
 INVALID_VALUE, OUT_OF_MEMORY, INVALID_HANDLE, NOT_FOUND, LAUNCH_FAILURE, CAPTURE_UNSUPPORTED = 1, 2, 400, 500, 719, 900
 
@@ -64,8 +68,7 @@ class Hip:
 def function(hip, folder, name):
     path = pathlib.Path(folder) / "kernels.co"
     if not path.exists():
-        subprocess.run([CLANG, "-x", "hip", "-std=c++20", "-O3", f"--offload-arch={ARCH}", "--offload-device-only", "--no-gpu-bundle-output", "-nogpulib",
-                        "-nogpuinc", "-c", str(FOLDER / "kernels.hip"), "-o", str(path)], check=True)
+        compile_device_code(CLANG, ARCH, FOLDER / "kernels.hip", path)
     return hip.made("ModuleGetFunction", hip.made("ModuleLoadData", path.read_bytes()), name.encode())
 
 
@@ -182,7 +185,8 @@ class Runtime(unittest.TestCase):
         self.assertEqual(self.number_of(lambda: self.hip.ModuleGetFunction(ctypes.byref(out), module, b"absent")), NOT_FOUND)
         self.assertEqual(self.number_of(lambda: self.hip.Malloc(ctypes.byref(out), ctypes.c_size_t(1 << 40))), OUT_OF_MEMORY)
         address = self.hip.upload(NUMBERS)
-        self.assertEqual(self.number_of(lambda: self.hip.MemcpyDtoHAsync(ctypes.create_string_buffer(2000), address, ctypes.c_size_t(1001), None)), INVALID_VALUE)
+        larger = ctypes.create_string_buffer(2000)
+        self.assertEqual(self.number_of(lambda: self.hip.MemcpyDtoHAsync(larger, address, ctypes.c_size_t(1001), None)), INVALID_VALUE)
         self.hip.Free(address)
         self.assertEqual(self.number_of(lambda: self.hip.Free(address)), INVALID_VALUE)
         self.assertEqual(self.number_of(lambda: self.hip.launch(self.kernel, 1 << 27, 96, address, address, 1)), INVALID_VALUE)
