@@ -117,8 +117,8 @@ public:
     }
     // All groups' K and V, one after the other.
     RF_DEVICE device::SharedAt groups_shared() const { return shared_ + Tile::kQueryBytes; }
-    RF_DEVICE device::SharedAt group_shared() const { return shared_ + Tile::kQueryBytes + (Tile::kSharedKeys ? 0 : wave_ * Tile::kGroupBytes); }
-    RF_DEVICE device::SharedAt small_shared() const { return shared_ + Tile::kQueryBytes + Tile::kGroups * Tile::kGroupBytes; }
+    RF_DEVICE device::SharedAt group_shared() const { return groups_shared() + (Tile::kSharedKeys ? 0 : wave_ * Tile::kGroupBytes); }
+    RF_DEVICE device::SharedAt small_shared() const { return groups_shared() + Tile::kGroups * Tile::kGroupBytes; }
 
 private:
     RF_DEVICE device::SharedAt k_shared() const { return group_shared(); }

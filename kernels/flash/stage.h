@@ -111,8 +111,8 @@ public:
     RF_DEVICE Stage(const KeyRows<P>& rows, device::SharedAt shared)
         : rows_(rows),
           shared_(shared),
-          row_(static_cast<int>(static_cast<unsigned>(Group<Tile>::thread()) / kChunks)),
-          chunk_(static_cast<int>(static_cast<unsigned>(Group<Tile>::thread()) % kChunks)),
+          row_(static_cast<int>(Group<Tile>::thread() / kChunks)),
+          chunk_(static_cast<int>(Group<Tile>::thread() % kChunks)),
           at_(Rows::offset(row_, chunk_)) {}
 
     RF_DEVICE void issue(int key0) {
@@ -132,8 +132,7 @@ public:
         for (int pass = 0; pass < kPasses; ++pass) found |= non_finite<T>(device::load_shared(place(pass)));
         return found;
     }
-    // Replaces what this thread brought: values that are not finite by 1 and others by 0, and back to the values with 0 for those that are not
-    // finite.
+    // Replaces what this thread brought by flags, and back by the values, as sifted() makes them.
     RF_DEVICE void show_non_finite() {
 #pragma unroll 1
         for (int pass = 0; pass < kPasses; ++pass) rewrite<true>(place(pass), device::load_shared(place(pass)));
@@ -184,9 +183,7 @@ template <class T, class Tile, Paging P> using StageV = Stage<T, Tile, typename 
 
 #elif defined(RF_AMD)
 
-// Where a thread brings more than Tile::kHeldWords, commit() brings it all, piece by piece: other waves fill the wait.
-
-// K: [key][dim].
+// K: [key][dim]. Where a thread brings more than Tile::kHeldWords, commit() brings it all, piece by piece: other waves fill the wait. V likewise.
 template <class T, class Tile, Paging P> class StageK {
     using Rows = typename Tile::KRows;
     static constexpr int kThreads = Group<Tile>::kThreads, kChunks = Tile::kChunks, kPasses = Tile::kKeys * kChunks / kThreads;

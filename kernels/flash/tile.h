@@ -1,5 +1,5 @@
 // Every constant of the fused kernels, by family of GPU and by head dim: how many waves, rows and keys a block of threads takes, how K and V lie in
-// shared memory, and the limits that the compiled code is held to. Read by device and host alike; no algorithm here.
+// shared memory. Read by device and host alike; no algorithm here.
 #ifndef ROCFORGE_KERNELS_FLASH_TILE_H
 #define ROCFORGE_KERNELS_FLASH_TILE_H
 
@@ -44,11 +44,9 @@ constexpr int larger_of(int a, int b) { return a > b ? a : b; }
 enum class QueryHome { registers, shared, memory };
 
 // The largest head dim that a family's kernels are built for. RDNA: 128, since at 256 the output of 16 rows alone takes half of a wave's 256
-// registers, and every variant tried spilled 11 to 80 of them.
+// registers: one of six variants kept within them, the others spilled 8 to 93.
 constexpr int max_dim(Family f) { return is_rdna(f) ? 128 : 256; }
 
-// What both kinds of tile derive from their numbers. Waves that share keys own different rows of the tile (prefill); waves that do not each take
-// other keys of the same rows (decode).
 constexpr QueryHome query_home(Family f) { return is_nvidia(f) ? QueryHome::shared : QueryHome::registers; }
 
 // How K lies in shared memory: [key][dim]; and V: so too on NVIDIA, [dim][key] on AMD, where fewer than 64 keys have too few chunks to permute.
@@ -58,8 +56,9 @@ constexpr int v_rows(Family f, int dim, int keys) { return is_nvidia(f) ? keys :
 // Copies of K and V that a block holds.
 constexpr int groups_of(bool shared_keys, int waves) { return shared_keys ? 1 : waves; }
 
+// What both kinds of tile derive from their numbers. Waves that share keys own different rows of the tile (prefill); waves that do not each take
+// other keys of the same rows (decode).
 template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys, QueryHome Query = query_home(F)> struct TileBase {
-    static constexpr Family kFamily = F;
     static constexpr int kDim = Dim, kWaves = Waves, kRowTiles = RowTiles, kKeys = Keys;
     static constexpr bool kSharedKeys = SharedKeys;
     static constexpr int kThreads = Waves * wave_size(F);
@@ -111,12 +110,12 @@ struct DecodeTile<F, 128>
     : TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F)> {
     static constexpr int kBlocksPerUnit = 3;
 };
-template <Family F> struct DecodeTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 1 : is_rdna(F) ? 2 : 4, 1, is_rdna(F) ? 16 : 32, false> {
+template <Family F> struct DecodeTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 1 : 4, 1, 32, false> {
     static constexpr int kBlocksPerUnit = 1;
 };
 
 // Combining splits: a block of threads takes one row; its waves share out the splits.
-constexpr int kCombineWaves = 4, kCombineMostSplits = 1024;
+constexpr int kCombineWaves = 4;
 constexpr int kCombineSharedBytes = kCombineWaves * (256 + 2) * 4;
 
 }  // namespace rocforge::kernels::flash

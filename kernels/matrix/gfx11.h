@@ -14,7 +14,6 @@ namespace rocforge::matrix {
 template <class T> struct Unit {
     using Element = T;
     static constexpr int kSpan = 16, kLaneRows = 1;
-    static constexpr bool kTransposedV = true, kSharedQ = false;
 
     typedef float Float8 __attribute__((ext_vector_type(8)));
     typedef short Short16 __attribute__((ext_vector_type(16)));

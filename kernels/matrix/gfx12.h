@@ -13,7 +13,6 @@ namespace rocforge::matrix {
 template <class T> struct Unit {
     using Element = T;
     static constexpr int kSpan = 16, kLaneRows = 1;
-    static constexpr bool kTransposedV = true, kSharedQ = false;
 
     typedef float Float8 __attribute__((ext_vector_type(8)));
     typedef short Short8 __attribute__((ext_vector_type(8)));

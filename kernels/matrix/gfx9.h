@@ -14,7 +14,6 @@ namespace rocforge::matrix {
 template <class T> struct Unit {
     using Element = T;
     static constexpr int kSpan = 32, kLaneRows = 1;
-    static constexpr bool kTransposedV = true, kSharedQ = false;
 
     typedef float Float4 __attribute__((ext_vector_type(4)));
     typedef short Short4 __attribute__((ext_vector_type(4)));

@@ -14,7 +14,6 @@ namespace rocforge::matrix {
 template <class T> struct Unit {
     using Element = T;
     static constexpr int kSpan = 16, kLaneRows = 2;
-    static constexpr bool kTransposedV = false, kSharedQ = true;
 
     struct Acc {
         float e[8];

@@ -26,14 +26,12 @@ namespace rocforge::matrix {
 
 template <class U>
 concept MatrixUnit = requires(typename U::Acc acc, const typename U::Streamed streamed, const typename U::Fixed fixed, float x, int n) {
-    { U::kSpan } -> std::convertible_to<int>;          // 16 or 32
-    { U::kLaneRows } -> std::convertible_to<int>;      // rows of an accumulator that a lane holds elements of
-    { U::kTransposedV } -> std::convertible_to<bool>;  // V lies [dim][key] in shared memory
-    { U::kSharedQ } -> std::convertible_to<bool>;      // Q is read from shared memory
-    { U::row(n, n) } -> std::convertible_to<int>;      // (lane, lane row) -> row
-    { U::lane_row(n) } -> std::convertible_to<int>;    // element -> lane row
-    { U::column(n, n) } -> std::convertible_to<int>;   // (lane, element) -> column
-    {U::mma(acc, streamed, fixed)};                    // acc += streamed x fixed
+    { U::kSpan } -> std::convertible_to<int>;         // 16 or 32
+    { U::kLaneRows } -> std::convertible_to<int>;     // rows of an accumulator that a lane holds elements of
+    { U::row(n, n) } -> std::convertible_to<int>;     // (lane, lane row) -> row
+    { U::lane_row(n) } -> std::convertible_to<int>;   // element -> lane row
+    { U::column(n, n) } -> std::convertible_to<int>;  // (lane, element) -> column
+    {U::mma(acc, streamed, fixed)};                   // acc += streamed x fixed
     { U::to_fixed(acc, n) } -> std::same_as<typename U::Fixed>;
     { U::row_max(x) } -> std::same_as<float>;  // over the lanes that share a row
     { U::row_sum(x) } -> std::same_as<float>;

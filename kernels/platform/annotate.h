@@ -15,8 +15,7 @@
 #define RF_SHARED __attribute__((shared))
 #if defined(__GFX9__)
 // Two waves a SIMD, which is half of its registers: given more registers, the compiler moves accumulators to the second half of the register file
-// (AGPRs) and copies them. The compiler warns where shared memory leaves room for fewer waves; the number of registers is what is meant.
-#pragma clang diagnostic ignored "-Wpass-failed"
+// (AGPRs) and copies them.
 #define RF_REGISTERS amdgpu_waves_per_eu(2, 2),
 #else
 #define RF_REGISTERS
