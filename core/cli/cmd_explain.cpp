@@ -69,7 +69,7 @@ void print_people(const Terminal& terminal, const Verdict& verdict, const rf_dev
     for (const Candidate& candidate : verdict.candidates) {
         if (!candidate.supported || candidate.name == verdict.backend) continue;
         terminal.line(fmt::format("  {} {} ({}){}", terminal.paint(Colour::kGreen, "can run it:"), candidate.name,
-                                  device_kind_name(candidate.device_kind), candidate.dropped_in ? " dropped in" : ""));
+                                  rocforge_kind_name(candidate.device_kind), candidate.dropped_in ? " dropped in" : ""));
     }
     terminal.lines(refusal_lines(terminal, verdict.candidates));
 }

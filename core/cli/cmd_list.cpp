@@ -24,7 +24,7 @@ nlohmann::ordered_json to_json(const Backend& backend) {
     nlohmann::ordered_json unavailable = nullptr;
     if (!backend.found.unavailable.empty()) unavailable = backend.found.unavailable;
     return {{"name", backend.info.name},
-            {"device_kind", device_kind_name(backend.info.device_kind)},
+            {"device_kind", rocforge_kind_name(backend.info.device_kind)},
             {"version", text_or_empty(backend.info.version)},
             {"devices", std::move(devices)},
             {"unavailable", std::move(unavailable)}};

@@ -27,6 +27,9 @@ Command add_explain(CLI::App& app);
 Command add_doctor(CLI::App& app);
 Command add_config(CLI::App& app);
 Command add_bench(CLI::App& app);
+Command add_verify(CLI::App& app);
+Command add_new(CLI::App& app);
+Command add_words(CLI::App& app);
 
 // A flag whose text `parse` turns into a value; what parse throws becomes "--flag: ...".
 template <class Target, class Value>

@@ -52,7 +52,7 @@ void print_backends(const Terminal& terminal, const Inventory& inventory) {
         dropped_in = dropped_in || info.dropped_in;
         const std::string rank = info.order_rank < 0 ? "-" : fmt::format("{}", info.order_rank + 1);
         const std::string name = text_or_empty(info.name) + (info.dropped_in ? "*" : "") + (info.flags & RF_B_APPROXIMATE ? " (approximate)" : "");
-        table.add({rank, name, device_kind_name(info.device_kind), text_or_empty(info.version), devices_text(found)});
+        table.add({rank, name, rocforge_kind_name(info.device_kind), text_or_empty(info.version), devices_text(found)});
     }
     table.print(terminal);
     if (dropped_in) terminal.line("  * dropped in: nobody named it, '*' in select.order puts it where it stands");
@@ -87,7 +87,7 @@ std::string order_in_force(const Inventory& inventory) {
     std::vector<std::string> names;
     for (const auto& [info, found] : inventory.backends) {
         if (info.order_rank < 0) continue;
-        names.push_back(fmt::format("{}{} ({})", info.name, info.dropped_in ? "*" : "", device_kind_name(info.device_kind)));
+        names.push_back(fmt::format("{}{} ({})", info.name, info.dropped_in ? "*" : "", rocforge_kind_name(info.device_kind)));
     }
     return names.empty() ? "no backend" : fmt::format("{}", fmt::join(names, ", "));
 }

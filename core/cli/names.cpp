@@ -58,23 +58,10 @@ std::string torch_name(rf_dtype dtype) {
     return found == kDtypes.end() ? "" : found->torch;
 }
 
-std::string device_kind_name(std::int32_t kind) {
-    switch (kind) {
-        case RF_DEVICE_CPU:
-            return "cpu";
-        case RF_DEVICE_CUDA:
-            return "cuda";
-        case RF_DEVICE_ROCM:
-            return "rocm";
-        default:
-            return fmt::format("kind {}", kind);
-    }
-}
-
 std::string device_name(const rf_device& device) {
-    if (device.ordinal < 0) return device.arch ? device.arch : device_kind_name(device.kind);
+    if (device.ordinal < 0) return device.arch ? device.arch : rocforge_kind_name(device.kind);
     if (device.kind == RF_DEVICE_CPU && device.ordinal == 0) return "cpu";
-    return fmt::format("{}:{}", device_kind_name(device.kind), device.ordinal);
+    return fmt::format("{}:{}", rocforge_kind_name(device.kind), device.ordinal);
 }
 
 rf_dtype parse_dtype(std::string_view text) {

@@ -19,7 +19,6 @@ constexpr std::int64_t element_bytes(rf_dtype dtype) noexcept { return dtype.bit
 
 std::string safetensors_name(rf_dtype dtype);      // "BF16"
 std::string torch_name(rf_dtype dtype);            // "bfloat16"
-std::string device_kind_name(std::int32_t kind);   // "cpu", "cuda", "rocm"; "kind 7" for one without a name here
 std::string device_name(const rf_device& device);  // as --device takes it: "cpu", "rocm:1"; the arch of a hypothetical one
 
 // Which axis lies outside which in q, k, v and out.

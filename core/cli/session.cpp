@@ -123,7 +123,7 @@ std::vector<std::string> refusal_lines(const Terminal& terminal, const std::vect
     std::vector<std::string> lines, elsewhere;
     for (const Candidate& candidate : candidates) {
         if (candidate.supported) continue;
-        const std::string who = fmt::format("{} ({})", candidate.name, device_kind_name(candidate.device_kind));
+        const std::string who = fmt::format("{} ({})", candidate.name, rocforge_kind_name(candidate.device_kind));
         if (candidate.reasons.size() == 1 && candidate.reasons[0].code == "device_kind") {
             elsewhere.push_back(who);
             continue;
@@ -144,7 +144,7 @@ nlohmann::ordered_json to_json(const std::vector<Candidate>& candidates) {
             reasons.push_back({{"code", reason.code}, {"field", reason.field}, {"have", reason.have}, {"need", reason.need}, {"hint", reason.hint}});
         }
         all.push_back({{"name", candidate.name},
-                       {"device_kind", device_kind_name(candidate.device_kind)},
+                       {"device_kind", rocforge_kind_name(candidate.device_kind)},
                        {"supported", candidate.supported},
                        {"reasons", std::move(reasons)}});
     }

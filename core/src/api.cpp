@@ -281,6 +281,13 @@ const char* rocforge_reason_name(int32_t code) {
     return code > 0 && code < static_cast<int32_t>(std::size(kNames)) ? kNames[code] : kNames[0];
 }
 
+const char* rocforge_kind_name(int32_t kind) {
+    const char* known = known_kind_name(kind);
+    return known ? known : "unknown";
+}
+
+const char* rocforge_feature_name(uint32_t bit) { return feature_name(bit); }
+
 const char* rocforge_code_name(rf_code code) {
     static constexpr const char* kNames[]{"RF_OK",           "RF_UNSUPPORTED", "RF_INVALID",  "RF_NO_MEMORY", "RF_UNAVAILABLE",
                                           "RF_INCOMPATIBLE", "RF_DEVICE",      "RF_INTERNAL", "RF_NOT_FOUND"};

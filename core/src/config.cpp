@@ -412,7 +412,7 @@ Result<Config> read_config(const ConfigFiles& files) {
     return config;
 }
 
-std::string kind_name(std::int32_t kind) {
+const char* known_kind_name(std::int32_t kind) {
     switch (kind) {
         case RF_DEVICE_CPU:
             return "cpu";
@@ -421,8 +421,13 @@ std::string kind_name(std::int32_t kind) {
         case RF_DEVICE_ROCM:
             return "rocm";
         default:
-            return fmt::format("kind {}", kind);
+            return nullptr;
     }
+}
+
+std::string kind_name(std::int32_t kind) {
+    const char* known = known_kind_name(kind);
+    return known ? known : fmt::format("kind {}", kind);
 }
 
 std::int32_t kind_by_name(std::string_view name) {

@@ -67,7 +67,8 @@ Result<bool> merge_config(Config& config, std::string_view text, const std::stri
 // A text as TOML writes it, quotes and escapes included.
 std::string toml_quoted(const std::string& text);
 
-// "cpu", "cuda", "rocm" for a device kind, "kind 7" for others; and back (0: unknown).
+// "cpu", "cuda", "rocm" for a device kind, nullptr or "kind 7" for others; and back (0: unknown).
+const char* known_kind_name(std::int32_t kind);
 std::string kind_name(std::int32_t kind);
 std::int32_t kind_by_name(std::string_view name);
 

@@ -20,6 +20,12 @@ template <> constexpr const char* kId<rf_memory_api> = "rocforge.memory/1";
 template <> constexpr const char* kId<rf_timer_api> = "rocforge.timer/1";
 template <> constexpr const char* kId<rf_graph_api> = "rocforge.graph/1";
 
+// Of a table as 1.0 had it: slots that later headers append are asked for with RF_HAS.
+template <class Table> constexpr std::size_t kFirstSize = 0;
+template <> constexpr std::size_t kFirstSize<rf_memory_api> = offsetof(rf_memory_api, synchronize) + sizeof(rf_memory_api::synchronize);
+template <> constexpr std::size_t kFirstSize<rf_timer_api> = offsetof(rf_timer_api, elapsed_us) + sizeof(rf_timer_api::elapsed_us);
+template <> constexpr std::size_t kFirstSize<rf_graph_api> = offsetof(rf_graph_api, destroy) + sizeof(rf_graph_api::destroy);
+
 const char* missing_slot(const rf_memory_api& table) {
     if (!table.allocate) return "allocate";
     if (!table.release) return "release";
@@ -51,7 +57,7 @@ template <class Table> Result<const Table*> table_of(const Backend& backend, rf_
     const auto* table = static_cast<const Table*>(RF_HAS(&api, extension) && api.extension ? api.extension(instance, kId<Table>) : nullptr);
     if (!table) return table;
     const auto broken = [&](const std::string& how) { return Error{RF_INCOMPATIBLE, fmt::format("{}: its {} {}", backend.name(), kId<Table>, how)}; };
-    if (table->struct_size < sizeof(Table)) return broken(fmt::format("has {} bytes, wanted {}", table->struct_size, sizeof(Table)));
+    if (table->struct_size < kFirstSize<Table>) return broken(fmt::format("has {} bytes, wanted {}", table->struct_size, kFirstSize<Table>));
     if (table->reserved) return broken(fmt::format("has reserved {}, wanted 0", table->reserved));
     if (const char* slot = missing_slot(*table)) return broken(fmt::format("lacks the slot {}", slot));
     return table;

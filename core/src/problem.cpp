@@ -239,10 +239,12 @@ Result<rf_problem> complete_problem(const rf_problem& from_caller) {
     } catch (const Wrong& wrong) { return Error{RF_INVALID, "problem: " + wrong.what}; }
 }
 
+const char* feature_name(std::uint32_t bit) { return bit < kFeatureNames.size() ? kFeatureNames[bit] : nullptr; }
+
 std::vector<std::string> feature_names(rf_features features) {
     std::vector<std::string> out;
-    for (std::size_t bit = 0; bit < 64; ++bit)
-        if (features >> bit & 1) out.push_back(bit < kFeatureNames.size() ? kFeatureNames[bit] : fmt::format("bit {}", bit));
+    for (std::uint32_t bit = 0; bit < 64; ++bit)
+        if (features >> bit & 1) out.push_back(feature_name(bit) ? feature_name(bit) : fmt::format("bit {}", bit));
     return out;
 }
 

@@ -14,6 +14,8 @@ Result<rf_problem> complete_problem(const rf_problem& from_caller);
 
 // "softcap", "kv_lengths": the bits set in `features`, for people and programs; "bit 40" for one that plugin.h does not know.
 std::vector<std::string> feature_names(rf_features features);
+// nullptr for a bit that this core does not know.
+const char* feature_name(std::uint32_t bit);
 // "f32", "bf16", "i64"; "type 10/8" for others.
 std::string dtype_name(rf_dtype dtype);
 

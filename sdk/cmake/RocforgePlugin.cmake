@@ -2,8 +2,6 @@
 #
 # Makes the target rocforge-NAME, a plugin rocforge-NAME.so that exports rocforge_plugin_v1 alone: hidden visibility, the export map, no
 # undefined symbols, dependencies linked privately. Needs the target rocforge::sdk.
-set(ROCFORGE_PLUGIN_MAP ${CMAKE_CURRENT_LIST_DIR}/plugin.map)
-
 function(rocforge_add_plugin name)
     cmake_parse_arguments(arg "" "OUTPUT_DIRECTORY" "SOURCES;LIBRARIES" ${ARGN})
     if(arg_UNPARSED_ARGUMENTS OR NOT arg_SOURCES)
@@ -13,16 +11,17 @@ function(rocforge_add_plugin name)
         message(FATAL_ERROR "rocforge_add_plugin: the name '${name}' is not [a-z][a-z0-9_]*")
     endif()
     set(target rocforge-${name})
+    set(map ${CMAKE_CURRENT_FUNCTION_LIST_DIR}/plugin.map)
     add_library(${target} MODULE ${arg_SOURCES})
     target_link_libraries(${target} PRIVATE rocforge::sdk ${arg_LIBRARIES})
-    target_link_options(${target} PRIVATE -Wl,--version-script=${ROCFORGE_PLUGIN_MAP} -Wl,--exclude-libs,ALL)
+    target_link_options(${target} PRIVATE -Wl,--version-script=${map} -Wl,--exclude-libs,ALL)
     if(NOT ROCFORGE_SANITIZE)  # the sanitizers' runtimes are resolved from the host program
         target_link_options(${target} PRIVATE -Wl,-z,defs)
     endif()
     set_target_properties(${target} PROPERTIES
         PREFIX "" OUTPUT_NAME rocforge-${name} SUFFIX .so
         C_VISIBILITY_PRESET hidden CXX_VISIBILITY_PRESET hidden VISIBILITY_INLINES_HIDDEN ON
-        LINK_DEPENDS ${ROCFORGE_PLUGIN_MAP})
+        LINK_DEPENDS ${map})
     if(arg_OUTPUT_DIRECTORY)
         set_target_properties(${target} PROPERTIES LIBRARY_OUTPUT_DIRECTORY ${arg_OUTPUT_DIRECTORY})
     endif()

@@ -153,6 +153,10 @@ ROCFORGE_API rf_code rocforge_choice_candidate(const rocforge_choice*, uint32_t 
 ROCFORGE_API rf_code rocforge_choice_reason(const rocforge_choice*, uint32_t candidate, uint32_t index, rf_reason*);
 /* "head_dim": RF_R_HEAD_DIM as programs read it; "unknown" for a code that this library does not know. */
 ROCFORGE_API const char* rocforge_reason_name(int32_t code);
+/* "cpu", "cuda", "rocm": RF_DEVICE_* as programs read it; "unknown" for a kind that this library does not know. */
+ROCFORGE_API const char* rocforge_kind_name(int32_t device_kind);
+/* "causal": the feature of bit 0, as in the reasons' texts; NULL for a bit that this library does not know, so that bits can be counted up. */
+ROCFORGE_API const char* rocforge_feature_name(uint32_t bit);
 /* "RF_INVALID" and so on. */
 ROCFORGE_API const char* rocforge_code_name(rf_code code);
 

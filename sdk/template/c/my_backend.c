@@ -1,0 +1,71 @@
+/* Backend my_backend: dense float32 attention by the textbook, on one thread; it says no, with a reason, to everything else. What it does not say
+ * itself stands in <rocforge/slots.h>: replace those slots as you come to need more. */
+#include <math.h>
+#include <rocforge/slots.h>
+
+static float dot(const float* a, const float* b, int64_t n) {
+    float sum = 0;
+    for (int64_t d = 0; d < n; ++d) sum += a[d] * b[d];
+    return sum;
+}
+
+/* One row of out. Each score is computed twice, so that no workspace is needed. */
+static void attend(const rf_problem* p, const float* q, const float* k, const float* v, float* out) {
+    const int64_t dim = p->q.shape[3], dim_v = p->v.shape[3], k_step = p->k.stride[2], v_step = p->v.stride[2];
+    float largest = -INFINITY, sum = 0;
+    for (int64_t d = 0; d < dim_v; ++d) out[d] = 0; /* what a row without keys keeps */
+    for (int64_t j = 0; j < p->max_seq_kv; ++j) largest = fmaxf(largest, p->scale * dot(q, k + j * k_step, dim));
+    for (int64_t j = 0; j < p->max_seq_kv; ++j) {
+        const float weight = expf(p->scale * dot(q, k + j * k_step, dim) - largest);
+        sum += weight;
+        for (int64_t d = 0; d < dim_v; ++d) out[d] += weight * v[j * v_step + d];
+    }
+    for (int64_t d = 0; d < dim_v && p->max_seq_kv > 0; ++d) out[d] /= sum;
+}
+
+static rf_code forward(const rf_plan* plan, const rf_args* args, rf_error* error) {
+    const rf_problem* p = rf_problem_of(plan);
+    const float *q = args->q, *k = args->k, *v = args->v;
+    (void)error;
+    for (int64_t b = 0; b < p->batch; ++b)
+        for (int64_t h = 0, group = p->q.shape[1] / p->k.shape[1]; h < p->q.shape[1]; ++h)
+            for (int64_t i = 0; i < p->max_seq_q; ++i)
+                attend(p, q + rf_row(&p->q, b, h, i), k + rf_row(&p->k, b, h / group, 0), v + rf_row(&p->v, b, h / group, 0),
+                       (float*)args->out + rf_row(&p->out, b, h, i));
+    return RF_OK;
+}
+
+/* Sees geometry alone; the verdict is the same with and without a sink, and a sink hears every reason. */
+static rf_code supports(rf_backend* self, const rf_device* device, const rf_problem* p, const rf_sink* sink) {
+    const rf_dtype f32 = {RF_T_FLOAT, 32, 1};
+    (void)self, (void)device;
+    return rf_only_dtype(p, f32, sink, "use backend \"cpu\"");
+}
+
+static rf_code plan(rf_backend* self, const rf_device* device, const rf_problem* p, uint32_t algo, rf_plan** out, rf_plan_info* info,
+                    rf_error* error) {
+    (void)self, (void)device;
+    return rf_plan_problem(p, "textbook", RF_P_DETERMINISTIC, algo, out, info, error);
+}
+
+static const rf_backend_api table = {.struct_size = sizeof table,
+                                     .abi_minor = RF_ABI_MINOR,
+                                     .name = "my_backend",
+                                     .version = "0.1.0",
+                                     .vendor = "the authors of my_backend",
+                                     .features = RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_DETERMINISTIC,
+                                     .device_kind = RF_DEVICE_CPU,
+                                     .init = rf_stateless_init,
+                                     .shutdown = rf_stateless_shutdown,
+                                     .device = rf_any_cpu_device,
+                                     .describe = rf_any_cpu_describe,
+                                     .supports = supports,
+                                     .kv_layout = rf_contiguous_kv_layout,
+                                     .plan = plan,
+                                     .forward = forward,
+                                     .plan_free = rf_plan_problem_free};
+
+rf_code rocforge_plugin_v1(const rf_host_api* host, rf_error* error) {
+    (void)error;
+    return host->register_backend(host->self, &table);
+}
