@@ -72,8 +72,8 @@ int run_program(int argc, char** argv) {
     app.footer(
         "Examples:\n  rocforge list\n  rocforge explain --q 1x16x4096x128 --causal top-left\n  rocforge run in.safetensors out.safetensors\n\n"
         "rocforge COMMAND --help shows a command's flags.");
-    const std::vector<Command> commands{add_run(app),    add_list(app),   add_explain(app), add_bench(app),
-                                        add_doctor(app), add_config(app), add_new(app),     add_words(app)};
+    const std::vector<Command> commands{add_run(app),    add_list(app),   add_explain(app), add_bench(app), add_doctor(app),
+                                        add_config(app), add_verify(app), add_new(app),     add_words(app)};
     const bool json = argc > 1 && std::any_of(argv + 1, argv + argc, [](const char* word) { return std::string_view(word) == "--json"; });
     std::string name;
     try {

@@ -12,9 +12,6 @@
 namespace rocforge::conformance {
 namespace {
 
-constexpr std::int64_t kGuardBytes = 1024;  // a kernel's overrun is at most a tile row: 512 elements of 2 bytes
-constexpr std::byte kGuard{0xA5};
-constexpr std::align_val_t kAlign{256};
 constexpr double kFarValue = 999;  // stands in keys that no row attends to: finite in every type, far outside every result
 
 // NaNs with a payload that no arithmetic makes: inputs use the plain quiet NaN.
@@ -84,24 +81,17 @@ rf_tensor laid_out(const Case& c, rf_dtype type, std::int64_t axis0, std::int64_
 
 }  // namespace
 
-void Buffer::Free::operator()(std::byte* p) const { ::operator delete(p, kAlign); }
-
-Buffer::Buffer(std::int64_t bytes, bool output)
-    : bytes_(bytes),
-      guard_bytes_(output ? kGuardBytes : 0),
-      memory_(static_cast<std::byte*>(::operator new(static_cast<std::size_t>(bytes + 2 * guard_bytes_), kAlign))) {
-    std::fill_n(memory_.get(), bytes + 2 * guard_bytes_, kGuard);
-}
-
-bool Buffer::guards_intact() const {
-    const auto intact = [&](const std::byte* from) { return std::all_of(from, from + guard_bytes_, [](std::byte b) { return b == kGuard; }); };
-    return intact(memory_.get()) && intact(data() + bytes_);
+const char* name_of_argument(std::size_t args_offset) {
+    for (const Argument& each : kArguments)
+        if (each.args_offset == args_offset) return each.name;
+    return "an argument";
 }
 
 // Fills one Materialised, step by step.
 class Builder {
 public:
-    Builder(const Case& the_case, Materialised& target) : c(the_case), m(target), p(target.problem_), a(target.args_) {}
+    Builder(const Case& the_case, Placement placement, Materialised& target)
+        : c(the_case), placement_(placement), m(target), p(target.problem_), a(target.args_) {}
     void build();
 
 private:
@@ -129,6 +119,7 @@ private:
     void results();
 
     const Case& c;
+    Placement placement_;
     Materialised& m;
     rf_problem& p;
     rf_args& a;
@@ -148,7 +139,8 @@ std::int64_t Builder::random_length(char tensor, std::int64_t b, std::int64_t ca
 }
 
 std::byte* Builder::allocate(std::size_t args_offset, rf_dtype type, std::int64_t elements, bool output) {
-    m.buffers_.emplace_back(elements * bytes_of(type), output);
+    m.buffers_.emplace_back(name_of_argument(args_offset), elements * bytes_of(type), output, placement_,
+                            std::max<std::int64_t>(bytes_of(type), c.align));
     std::byte* base = m.buffers_.back().data();
     std::memcpy(reinterpret_cast<std::byte*>(&a) + args_offset, &base, sizeof base);
     m.spans_.push_back({args_offset, base, elements * bytes_of(type), output, type});
@@ -416,8 +408,8 @@ void Builder::build() {
     results();
 }
 
-Materialised::Materialised(const Case& c) {
-    Builder(c, *this).build();
+Materialised::Materialised(const Case& c, Placement placement) {
+    Builder(c, placement, *this).build();
     seal();
     poison();
 }
@@ -452,12 +444,12 @@ std::vector<bool> Materialised::live(const rf_tensor& t, std::int64_t elements) 
 
 std::string Materialised::damage() const {
     for (const Buffer& buffer : buffers_)
-        if (!buffer.guards_intact()) return "memory before or behind an output was written to";
+        if (!buffer.guards_intact()) return std::string("memory before or behind ") + buffer.name() + " was written to";
     for (std::size_t n = 0; n < spans_.size(); ++n) {
         const Span& span = spans_[n];
         if (!span.output) {
             if (hash_bytes(span.base, span.bytes) != input_hashes_[n])
-                return "an input was written to (at offset " + std::to_string(span.args_offset) + " of rf_args)";
+                return std::string(name_of_argument(span.args_offset)) + ", an input, was written to";
             continue;
         }
         const bool is_out = span.args_offset == offsetof(rf_args, out);

@@ -1,33 +1,38 @@
-// Makes a case's tensors in host memory: inputs in exact-size allocations (a sanitizer sees the first byte read past them), outputs full of
-// poison between poisoned guards. Values depend on a tensor's logical index, not on its layout, so layouts of one case are comparable.
+// Makes a case's tensors in host memory, placed so that a step past one is seen (memory.h), outputs full of poison. Values depend on a tensor's
+// logical index, not on its layout, so layouts of one case are comparable.
 // Knows nothing of devices: spans() lists what a caller must copy.
 #ifndef ROCFORGE_CONFORMANCE_MATERIALISE_H
 #define ROCFORGE_CONFORMANCE_MATERIALISE_H
 
 #include "cases.h"
+#include "memory.h"
 
 #include <cstddef>
-#include <memory>
 #include <string>
 #include <vector>
 
 namespace rocforge::conformance {
 
-// 256-aligned memory; an output has poison around it.
-class Buffer {
-public:
-    Buffer(std::int64_t bytes, bool output);
-    std::byte* data() const { return memory_.get() + guard_bytes_; }
-    std::int64_t bytes() const { return bytes_; }
-    bool guards_intact() const;
-
-private:
-    struct Free {
-        void operator()(std::byte*) const;
-    };
-    std::int64_t bytes_, guard_bytes_;
-    std::unique_ptr<std::byte, Free> memory_;
+// The pointers of rf_args that a case may have, workspace and zeroed apart.
+struct Argument {
+    const char* name;
+    std::size_t args_offset;
 };
+inline constexpr Argument kArguments[] = {{"q", offsetof(rf_args, q)},
+                                          {"k", offsetof(rf_args, k)},
+                                          {"v", offsetof(rf_args, v)},
+                                          {"out", offsetof(rf_args, out)},
+                                          {"lse", offsetof(rf_args, lse)},
+                                          {"mask", offsetof(rf_args, mask)},
+                                          {"alibi_slopes", offsetof(rf_args, alibi_slopes)},
+                                          {"sink", offsetof(rf_args, sink)},
+                                          {"kv_lengths", offsetof(rf_args, kv_lengths)},
+                                          {"cu_seqlens_q", offsetof(rf_args, cu_seqlens_q)},
+                                          {"cu_seqlens_kv", offsetof(rf_args, cu_seqlens_kv)},
+                                          {"block_table", offsetof(rf_args, block_table)},
+                                          {"k_scale", offsetof(rf_args, k_scale)},
+                                          {"v_scale", offsetof(rf_args, v_scale)}};
+const char* name_of_argument(std::size_t args_offset);
 
 // A pointer of rf_args and the memory behind it: [base, base + bytes). q, k and v of a packed tensor share one.
 struct Span {
@@ -41,7 +46,7 @@ struct Span {
 // A case's problem and arguments over memory that it owns.
 class Materialised {
 public:
-    explicit Materialised(const Case&);
+    explicit Materialised(const Case&, Placement = Placement::heap);
     const rf_problem& problem() const { return problem_; }
     const rf_args& args() const { return args_; }
     const std::vector<Span>& spans() const { return spans_; }

@@ -62,13 +62,6 @@ PlanHandle plan_for(const Host& host, const PlacedBackend& backend, const rf_pro
     return plan;
 }
 
-std::vector<std::byte> outputs(const Materialised& tensors) {
-    std::vector<std::byte> bytes;
-    for (const Span& span : tensors.spans())
-        if (span.output) bytes.insert(bytes.end(), span.base, span.base + span.bytes);
-    return bytes;
-}
-
 void demand_right(const Prepared& prepared, const char* when) {
     const Comparison c = compare(prepared.expectation, prepared.tensors.problem(), prepared.tensors.args());
     CHECK_MESSAGE(c.passed, when, ": ", c.where);
@@ -96,10 +89,10 @@ TEST_CASE("a hundred runs give the same bits") {
                 staged.enqueue(nullptr);
                 staged.download(nullptr);
                 if (run == 0) {
-                    first = outputs(prepared.tensors);
+                    first = output_bytes(prepared.tensors);
                     demand_right(prepared, "the first run");
                 }
-                CHECK_MESSAGE(outputs(prepared.tensors) == first, name, ": run ", run, " differs");
+                CHECK_MESSAGE(output_bytes(prepared.tensors) == first, name, ": run ", run, " differs");
             }
         });
 }

@@ -3,6 +3,8 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "conformance/glob.h"
+
 namespace rocforge::conformance {
 namespace {
 
@@ -12,24 +14,6 @@ std::string variable(const char* name) {
 }
 
 }  // namespace
-
-bool matches(std::string_view glob, std::string_view name) {
-    if (glob.empty()) return name.empty();
-    if (glob[0] == '*') return matches(glob.substr(1), name) || (!name.empty() && matches(glob, name.substr(1)));
-    return !name.empty() && (glob[0] == '?' || glob[0] == name[0]) && matches(glob.substr(1), name.substr(1));
-}
-
-bool matches_any(std::string_view globs, std::string_view name) {
-    if (globs.empty()) return true;
-    bool taken = false;
-    for (std::size_t comma = 0; comma != std::string_view::npos; globs.remove_prefix(comma == std::string_view::npos ? 0 : comma + 1)) {
-        comma = globs.find(',');
-        const std::string_view glob = globs.substr(0, comma);
-        if (glob.starts_with('!') && matches(glob.substr(1), name)) return false;
-        taken = taken || matches(glob, name);
-    }
-    return taken;
-}
 
 namespace {
 std::atomic<bool> wanted_any{false};

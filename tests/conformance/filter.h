@@ -1,7 +1,6 @@
 // Which cases, backends, devices and manners a run of these tests takes, told by the environment, so that one binary serves a CI machine, an emulator
 // and a borrowed GPU. Everything is taken where a variable is unset. A filter that matches nothing is for the caller to fail on.
-//   ROCFORGE_TEST_CASES     globs over case names, comma-separated: "pair/*,feature/*"; '*' and '?' alone are special, and a glob behind '!' takes
-//                           away: "*,!device/*"
+//   ROCFORGE_TEST_CASES     globs over case names as conformance/glob.h reads them: "pair/*,feature/*", "!device/*"
 //   ROCFORGE_TEST_BACKEND   globs over backend names: "flash_attention"
 //   ROCFORGE_TEST_DEVICE    "cpu", "cuda:0", "rocm:1"; for a GPU the ordinal is the device that is used, else each backend's first
 //   ROCFORGE_TEST_MANNERS   globs over the ways to call, as backends.cpp names them: "default stream"
@@ -11,13 +10,8 @@
 #include <rocforge/rocforge.h>
 
 #include <string>
-#include <string_view>
 
 namespace rocforge::conformance {
-
-bool matches(std::string_view glob, std::string_view name);
-// Does one of comma-separated globs match, and none of those behind '!'? An empty list matches everything.
-bool matches_any(std::string_view globs, std::string_view name);
 
 bool wanted_case(const std::string& name);
 // Has wanted_case() said yes to any name so far: a mistyped filter must not pass for a run without failures.

@@ -1,5 +1,5 @@
-// A conformance case on a device with memory of its own: its tensors staged as one block, run in several manners, copied back and searched for what
-// was written where nothing may be. One allocation a device and one copy each way a run: on a borrowed GPU the minutes are few.
+// A conformance case on a device with memory of its own, through the public host API: its tensors staged as one block (conformance/image.h), run in
+// several manners, copied back. One allocation a device and one copy each way a run: on a borrowed GPU the minutes are few.
 #ifndef ROCFORGE_TESTS_CONFORMANCE_ON_DEVICE_H
 #define ROCFORGE_TESTS_CONFORMANCE_ON_DEVICE_H
 
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/materialise.h"
+#include "conformance/image.h"
 #include "host.h"
 
 namespace rocforge::conformance {
@@ -50,32 +50,6 @@ private:
 };
 Made allocate(rocforge_device_t*, std::uint64_t bytes);
 Made create_stream(rocforge_device_t*);
-
-// The problem with the alignment that its pointers have, up to 256 bytes, where it promises none: kernels that read 16 bytes at once want to be told.
-rf_problem with_true_alignment(rf_problem, const rf_args&);
-
-// The tensors of a case laid out in one block, with guard bands between them, as a host copy of what the device holds.
-class Image {
-public:
-    Image(const Materialised&, std::uint64_t zeroed_bytes);
-    std::uint64_t bytes() const { return host_.size(); }
-    // Takes the tensors as they are now; guard bands and zeroed memory anew.
-    const std::byte* refresh();
-    // The arguments as pointers into a block at `base` of the device.
-    rf_args args(std::byte* base) const;
-    // From a copy of the block after a call: outputs go to the case's own tensors. Returns what was written where nothing may be, or "".
-    std::string collect(const std::byte* after) const;
-
-private:
-    struct Piece {
-        const Span* span;
-        std::uint64_t offset;
-    };
-    const Materialised& tensors_;
-    std::vector<Piece> pieces_;
-    std::uint64_t zeroed_offset_ = 0, zeroed_bytes_ = 0;
-    std::vector<std::byte> host_;
-};
 
 // A case on a device with memory of its own: for what needs several at once, or one again and again.
 class StagedCase {

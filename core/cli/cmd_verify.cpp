@@ -1,0 +1,333 @@
+// rocforge verify: a backend measured against the float64 oracle and the laws of its contract (sdk/conformance), in child processes. This file is the
+// command line and the report: for people, as JSON, as JUnit. It decides nothing about right and wrong.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <fstream>
+#include <map>
+#include <memory>
+
+#include "conformance/glob.h"
+#include "flags.hpp"
+#include "nearest.hpp"
+#include "output_file.hpp"
+#include "terminal.hpp"
+#include "verify.hpp"
+
+namespace rocforge::cli {
+namespace {
+
+using conformance::Item;
+using conformance::Outcome;
+using nlohmann::ordered_json;
+
+// The program as it was called, so that a line that it prints can be typed again.
+std::string program_name() {
+    std::ifstream words("/proc/self/cmdline");
+    std::string first;
+    std::getline(words, first, '\0');
+    return first.empty() ? "rocforge" : first;
+}
+
+std::string shell_word(const std::string& word) {
+    const auto plain = [](char c) {
+        return std::isalnum(static_cast<unsigned char>(c)) || std::string_view("-_./:=+,@%").find(c) != std::string_view::npos;
+    };
+    if (!word.empty() && std::all_of(word.begin(), word.end(), plain)) return word;
+    std::string quoted = "'";
+    for (const char c : word) quoted += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    return quoted + "'";
+}
+
+// ---- What came out
+
+struct Failure {
+    std::string name, reproduce;
+    const Finding* finding;
+};
+
+struct Report {
+    const VerifyFlags& flags;
+    const std::vector<Item>& items;
+    Run run;
+    double seconds = 0;
+    std::size_t passed = 0, skipped = 0, inexact = 0, not_run = 0;
+    std::vector<Failure> failures;
+    std::map<std::string, std::size_t> skips;  // by reason
+
+    Report(const VerifyFlags& the_flags, const std::vector<Item>& the_items, Run the_run, double took)
+        : flags(the_flags), items(the_items), run(std::move(the_run)), seconds(took) {
+        for (std::size_t n = 0; n < items.size(); ++n) count(items[n].name, run.findings[n]);
+    }
+
+    // Of an approximate backend values are shown, not judged: it says itself that it is not attention as defined.
+    bool only_inexact(const Finding& finding) const { return run.found.approximate && finding.by_values; }
+
+    Status status() const {
+        if (run.interrupted) return Status::kInterrupted;
+        if (!failures.empty()) return Status::kBackend;
+        return passed + inexact == 0 ? Status::kUnsupported : Status::kDone;
+    }
+
+private:
+    void count(const std::string& name, const std::optional<Finding>& finding) {
+        if (!finding) {
+            ++not_run;
+        } else if (finding->outcome == Outcome::passed) {
+            ++passed;
+        } else if (finding->outcome == Outcome::refused) {
+            ++skipped;
+            ++skips[finding->why];
+        } else if (only_inexact(*finding)) {
+            ++inexact;
+        } else {
+            std::string line;
+            std::vector<std::string> words = flags.words(name);
+            words[0] = program_name();
+            for (const std::string& word : words) line += (line.empty() ? "" : " ") + shell_word(word);
+            failures.push_back({name, line, &*finding});
+        }
+    }
+};
+
+ordered_json or_null(const std::optional<double>& value) { return value ? ordered_json(*value) : ordered_json(nullptr); }
+
+ordered_json to_json(const Report& r) {
+    ordered_json failures = ordered_json::array(), skips = ordered_json::array();
+    for (const Failure& each : r.failures)
+        failures.push_back({{"case", each.name},
+                            {"max_error", or_null(each.finding->max_error)},
+                            {"tolerance", or_null(each.finding->tolerance)},
+                            {"reproduce", each.reproduce},
+                            {"why", each.finding->why}});
+    for (const auto& [reason, count] : r.skips) skips.push_back({{"reason", reason}, {"cases", count}});
+    return {{"backend", r.run.found.backend},
+            {"version", r.run.found.version},
+            {"device", r.run.found.device},
+            {"arch", r.run.found.arch},
+            {"approximate", r.run.found.approximate},
+            {"level", r.flags.level},
+            {"seed", r.flags.seed},
+            {"passed", r.passed},
+            {"failed", r.failures.size()},
+            {"skipped", r.skipped},
+            {"inexact", r.inexact},
+            {"not_run", r.not_run},
+            {"seconds", r.seconds},
+            {"failures", std::move(failures)},
+            {"skips", std::move(skips)}};
+}
+
+// ---- For people
+
+constexpr std::size_t kFailuresShown = 20, kSkipsShown = 12;
+
+void print_failures(const Terminal& terminal, const Report& r) {
+    for (std::size_t n = 0; n < std::min(r.failures.size(), kFailuresShown); ++n) {
+        const Failure& each = r.failures[n];
+        terminal.line(fmt::format("  {} {}", terminal.paint(Colour::kRed, "failed"), each.name));
+        terminal.line("    " + each.finding->why);
+        if (each.finding->max_error && each.finding->tolerance)
+            terminal.line(fmt::format("    error {:.3g}, tolerance {:.3g}", *each.finding->max_error, *each.finding->tolerance));
+        terminal.line("    reproduce: " + each.reproduce);
+    }
+    if (r.failures.size() > kFailuresShown)
+        terminal.line(fmt::format("  and {} more that failed; --json lists them all", r.failures.size() - kFailuresShown));
+}
+
+void print_skips(const Terminal& terminal, const Report& r) {
+    if (r.skips.empty()) return;
+    std::vector<std::pair<std::string, std::size_t>> by_count(r.skips.begin(), r.skips.end());
+    std::stable_sort(by_count.begin(), by_count.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
+    terminal.line(terminal.paint(Colour::kDim, "  skipped, by reason:"));
+    for (std::size_t n = 0; n < std::min(by_count.size(), kSkipsShown); ++n)
+        terminal.line(fmt::format("  {:>6}  {}", by_count[n].second, by_count[n].first));
+    if (by_count.size() > kSkipsShown)
+        terminal.line(fmt::format("          and {} other reasons; --json lists them all", by_count.size() - kSkipsShown));
+}
+
+void print_people(const Terminal& terminal, const Report& r) {
+    const Found& found = r.run.found;
+    print_failures(terminal, r);
+    print_skips(terminal, r);
+    if (found.approximate) terminal.line("  it declares itself approximate: values are shown, not judged, and only a caller who names it gets it");
+    if (!r.run.given_up.empty()) terminal.line("  " + r.run.given_up);
+    if (r.run.interrupted) terminal.line("interrupted");
+    const std::string who =
+        found.backend.empty() ? "nothing" : fmt::format("{} {} on {} ({})", found.backend, found.version, found.device, found.arch);
+    std::string counts = fmt::format("{} passed, {} failed, {} skipped", r.passed, r.failures.size(), r.skipped);
+    if (r.inexact) counts += fmt::format(", {} beyond the tolerance", r.inexact);
+    if (r.not_run) counts += fmt::format(", {} not run", r.not_run);
+    const bool good = r.status() == Status::kDone;
+    terminal.line(fmt::format("{}: {} (level {}, seed {}, {:.1f} s)", who, terminal.paint(good ? Colour::kGreen : Colour::kRed, counts),
+                              r.flags.level, r.flags.seed, r.seconds));
+    if (r.status() == Status::kUnsupported) terminal.line("nothing that it runs was found among the cases");
+}
+
+// ---- JUnit
+
+// Text within an attribute; control characters are in no XML.
+std::string xml(std::string_view text) {
+    std::string out;
+    for (const char c : text) {
+        if (c == '&')
+            out += "&amp;";
+        else if (c == '<')
+            out += "&lt;";
+        else if (c == '>')
+            out += "&gt;";
+        else if (c == '"')
+            out += "&quot;";
+        else
+            out += static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7E ? '?' : c;
+    }
+    return out;
+}
+
+std::string to_junit(const Report& r) {
+    std::string text = fmt::format(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"rocforge verify {} on {}\" tests=\"{}\" failures=\"{}\" "
+        "skipped=\"{}\" "
+        "time=\"{:.3f}\">\n",
+        xml(r.run.found.backend), xml(r.run.found.device), r.items.size(), r.failures.size(), r.skipped + r.not_run, r.seconds);
+    for (std::size_t n = 0; n < r.items.size(); ++n) {
+        const std::string& name = r.items[n].name;
+        const std::optional<Finding>& finding = r.run.findings[n];
+        text += fmt::format("<testcase classname=\"{}.{}\" name=\"{}\" time=\"{:.3f}\"", xml(r.run.found.backend),
+                            xml(name.substr(0, name.find('/'))), xml(name), finding ? finding->seconds : 0);
+        if (!finding)
+            text += "><skipped message=\"not run\"/></testcase>\n";
+        else if (finding->outcome == Outcome::refused)
+            text += fmt::format("><skipped message=\"{}\"/></testcase>\n", xml(finding->why));
+        else if (finding->outcome == Outcome::failed && !r.only_inexact(*finding))
+            text += fmt::format("><failure message=\"{}\"/></testcase>\n", xml(finding->why));
+        else
+            text += "/>\n";
+    }
+    return text + "</testsuite>\n</testsuites>\n";
+}
+
+// ---- The command
+
+void list_items(const VerifyFlags& flags, const std::vector<Item>& items) {
+    const Terminal terminal(stdout);
+    ordered_json names = ordered_json::array();
+    for (const Item& item : items) flags.json ? names.push_back(item.name) : terminal.line(item.name);
+    if (flags.json) print_json({{"cases", std::move(names)}});
+}
+
+Status verify(const VerifyFlags& flags) {
+    if (!flags.child.empty()) return run_verify_child(flags);
+    const std::vector<Item> items = chosen_items(flags);
+    if (flags.list) {
+        list_items(flags, items);
+        return Status::kDone;
+    }
+    if (flags.target.empty() && flags.backend.empty())
+        throw Quit(Status::kUsage, "what is to be verified? name a plugin file or a backend: rocforge verify build/rocforge-mine.so");
+    if (!flags.of_file() && !flags.target.empty() && !flags.backend.empty() && flags.target != flags.backend)
+        throw Quit(Status::kUsage, fmt::format("--backend {}: the backend is named '{}' already; --backend chooses among those of a file",
+                                               flags.backend, flags.target));
+    std::unique_ptr<OutputFile> junit;
+    if (!flags.junit.empty()) junit = std::make_unique<OutputFile>(flags.junit);
+
+    const Terminal people = Terminal::for_people(flags.json), progress(stderr);
+    const auto start = std::chrono::steady_clock::now();
+    const auto tell = [&](std::size_t done, std::size_t failed, const std::string& name) {
+        progress.progress(fmt::format("[{}/{}] {}{}", done, items.size(), failed ? fmt::format("{} failed, ", failed) : "", name));
+    };
+    Run run;
+    try {
+        run = run_verify_children(flags, items, tell);
+    } catch (...) {
+        progress.progress("");
+        throw;
+    }
+    progress.progress("");
+    const Report report(flags, items, std::move(run), std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    print_people(people, report);
+    if (flags.json) print_json(to_json(report));
+    if (junit) {
+        const std::string text = to_junit(report);
+        junit->write(std::as_bytes(std::span(text)));
+        junit->commit();
+    }
+    return report.status();
+}
+
+std::string parse_level(std::string_view text) {
+    if (text == "quick" || text == "full") return std::string(text);
+    throw std::invalid_argument(fmt::format("'{}' is no level; wanted quick or full", text));
+}
+
+constexpr const char* kHelp =
+    R"(Runs every named case of attention's definition against a float64 oracle, and the laws of the plugin contract: the predicate is pure and gives
+reasons, forward allocates nothing and touches nothing outside its tensors (pages that nobody may touch lie around each of them), calls may run at
+once, graphs replay without their plan. Cases that the backend refuses are skipped, with the reasons counted. Everything runs in child processes, so
+that a crash or a hang is a failure of the case that it happened in, and the rest goes on.
+
+Levels: quick is the table of cases, each in one manner; full adds the cases of matrix units' tiles, every manner of calling, more repetitions.
+
+Examples:
+  rocforge verify build/rocforge-mine.so
+  rocforge verify cpu --level full
+  rocforge verify build/rocforge-mine.so --case 'paged/*,!paged/*bf16' --junit report.xml
+  rocforge verify mine --device cuda:0 --json
+  rocforge verify --list --case 'law/*'
+
+Exit status: 0 all passed that it runs, 2 bad usage, 3 it runs none of the cases, 4 something failed or it has no device here, 5 the file is refused,
+130 interrupted)";
+
+}  // namespace
+
+std::vector<std::string> VerifyFlags::words(const std::string& case_globs) const {
+    std::vector<std::string> all{"rocforge", "verify"};
+    const auto add = [&](const char* flag, const std::string& value) {
+        if (!value.empty()) all.insert(all.end(), {flag, value});
+    };
+    if (!target.empty()) all.push_back(target);
+    add("--backend", backend);
+    add("--device", device);
+    if (full()) add("--level", level);
+    if (seed != 1) add("--seed", std::to_string(seed));
+    add("--case", case_globs);
+    add("--config", common.config);
+    return all;
+}
+
+std::vector<Item> chosen_items(const VerifyFlags& flags) {
+    // A case may be named at any level; without names the level says which there are.
+    const bool named = !flags.cases.empty();
+    std::vector<Item> items = conformance::items(flags.full() || named ? conformance::Level::full : conformance::Level::quick, flags.seed);
+    std::vector<std::string> names;
+    for (const Item& item : items) names.push_back(item.name);
+    std::erase_if(items, [&](const Item& item) { return !conformance::matches_any(flags.cases, item.name); });
+    if (items.empty())
+        throw Quit(Status::kUsage, fmt::format("--case: '{}' matches no case{}; rocforge verify --list prints them all", flags.cases,
+                                               did_you_mean(flags.cases, names)));
+    return items;
+}
+
+Command add_verify(CLI::App& app) {
+    CLI::App* command = app.add_subcommand("verify", "Measure a backend against attention's definition and its contract");
+    auto flags = std::make_shared<VerifyFlags>();
+    command->footer(kHelp);
+    command->add_option("TARGET", flags->target, "A plugin file (rocforge-mine.so), or the name of an installed backend");
+    command->add_option("--backend", flags->backend, "The backend, where a file registers several; or the installed one of that name")
+        ->type_name("NAME");
+    command->add_option("--device", flags->device, "cpu, rocm:0, cuda:0; unset: the backend's first device")->type_name("DEVICE");
+    add_value(*command, "--level", flags->level, parse_level, "LEVEL", "quick (default) or full");
+    add_value(*command, "--seed", flags->seed, parse_unsigned, "N", "Of all random values; default 1");
+    command->add_option("--case", flags->cases, "Only cases that one of these comma-separated globs matches; !GLOB takes away")->type_name("GLOBS");
+    add_value(*command, "--jobs", flags->jobs, parse_positive, "N", "Child processes at a time; default: processors, 8 at most");
+    add_value(*command, "--timeout", flags->timeout_s, parse_positive, "SECONDS", "For one case; default 120");
+    command->add_option("--junit", flags->junit, "Also write a JUnit report")->type_name("FILE");
+    command->add_flag("--list", flags->list, "Print the names of the cases and run nothing");
+    command->add_flag("--json", flags->json, "One object {backend, passed, failed, skipped, failures, ...} on stdout");
+    command->add_option("--child", flags->child)->group("");  // this program's own
+    add_common(*command, flags->common);
+    return {command, [flags] { return verify(*flags); }};
+}
+
+}  // namespace rocforge::cli

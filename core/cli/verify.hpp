@@ -1,0 +1,68 @@
+// What the parts of `rocforge verify` share: what was asked for, and what became of each case. The parent process decides what is run and judges
+// nothing; children load the plugin and run it, so that whatever it does to its process is a finding.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "conformance/suite.h"
+#include "session.hpp"
+
+namespace rocforge::cli {
+
+struct VerifyFlags {
+    CommonFlags common;
+    std::string target;  // a plugin file, or a backend's name
+    std::string backend, device, cases, junit;
+    std::string level = "quick";
+    std::uint64_t seed = 1;
+    std::int64_t jobs = 0;  // 0: as many as there are processors, 8 at most
+    std::int64_t timeout_s = 120;
+    bool list = false, json = false;
+    std::string child;  // "BEGIN:END" of the items that a child runs
+
+    bool full() const { return level == "full"; }
+    // Is the target a file? A backend's name has neither dots nor slashes.
+    bool of_file() const { return target.find_first_of("./") != std::string::npos; }
+    // The flags that say what is verified and how, for a child's command line and for a reproduce line.
+    std::vector<std::string> words(const std::string& case_globs) const;
+};
+
+// The items of the level that --case leaves, in order. Throws Quit where it leaves none.
+std::vector<conformance::Item> chosen_items(const VerifyFlags& flags);
+
+// What became of one item.
+struct Finding {
+    conformance::Outcome outcome = conformance::Outcome::passed;
+    std::optional<double> max_error, tolerance;  // where values were compared
+    bool by_values = false;
+    double seconds = 0;
+    std::string why;
+};
+
+// The backend that the children found.
+struct Found {
+    std::string backend, version, device, arch;
+    bool approximate = false;
+};
+
+// Runs the items of "BEGIN:END" and tells the parent, through descriptor 3.
+Status run_verify_child(const VerifyFlags& flags);
+
+// The items run by children, as many at a time as --jobs says.
+struct Run {
+    Found found;
+    std::vector<std::optional<Finding>> findings;  // by item; none: not run
+    bool interrupted = false;
+    std::string given_up;  // why the rest was not run, or ""
+};
+// Called before an item ends: how many are done, how many of them failed, and one that is under way.
+using TellProgress = std::function<void(std::size_t done, std::size_t failed, const std::string& name)>;
+// Throws Quit with what a child could not begin for.
+Run run_verify_children(const VerifyFlags& flags, const std::vector<conformance::Item>& items, const TellProgress& tell);
+
+}  // namespace rocforge::cli

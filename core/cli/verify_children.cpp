@@ -1,0 +1,316 @@
+// The parent of `rocforge verify`: hands pieces of the items to children, as many at a time as --jobs says, and reads what they tell. A child that
+// dies or exceeds the time limit is a finding of the item that it was at; what it had not begun goes to a new child. No child outlives the parent.
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <chrono>
+#include <cstring>
+#include <deque>
+#include <memory>
+#include <thread>
+
+#include "signals.hpp"
+#include "verify.hpp"
+
+namespace rocforge::cli {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+using nlohmann::ordered_json;
+
+constexpr std::size_t kMostItemsAPiece = 100, kOutputKept = 2000;
+// A backend that hangs or dies this often does so everywhere: the rest would only take time.
+constexpr int kMostHangs = 3, kMostDeaths = 50;
+
+struct Piece {
+    std::size_t begin, end;
+};
+
+// A pipe's end, closed with the object.
+class Descriptor {
+public:
+    explicit Descriptor(int number = -1) : number_(number) {}
+    Descriptor(Descriptor&& other) noexcept : number_(std::exchange(other.number_, -1)) {}
+    Descriptor& operator=(Descriptor&& other) noexcept {
+        std::swap(number_, other.number_);
+        return *this;
+    }
+    ~Descriptor() {
+        if (number_ >= 0) ::close(number_);
+    }
+    int get() const { return number_; }
+
+private:
+    int number_;
+};
+
+struct Pipe {
+    Pipe() {
+        int ends[2];
+        if (::pipe2(ends, O_CLOEXEC) != 0) throw Quit(Status::kBackend, fmt::format("cannot make a pipe: {}", std::strerror(errno)));
+        read = Descriptor(ends[0]), write = Descriptor(ends[1]);
+    }
+    Descriptor read, write;
+};
+
+pid_t spawn(std::vector<std::string> words, const Pipe& told, const Pipe& output) {
+    std::vector<char*> argv;
+    for (std::string& word : words) argv.push_back(word.data());
+    argv.push_back(nullptr);
+    posix_spawn_file_actions_t actions;
+    posix_spawn_file_actions_init(&actions);
+    posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&actions, output.write.get(), STDOUT_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, output.write.get(), STDERR_FILENO);
+    posix_spawn_file_actions_adddup2(&actions, told.write.get(), 3);
+    posix_spawnattr_t attributes;
+    posix_spawnattr_init(&attributes);
+    // A group of its own: Ctrl-C reaches this process alone, and whatever the plugin starts ends with the child.
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    pid_t pid = 0;
+    const int failed = ::posix_spawn(&pid, "/proc/self/exe", &actions, &attributes, argv.data(), environ);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    if (failed) throw Quit(Status::kBackend, fmt::format("cannot start a child process: {}", std::strerror(failed)));
+    return pid;
+}
+
+// One child and what it has told so far.
+class Child {
+public:
+    Child(const VerifyFlags& flags, Piece piece) : piece_(piece), limit_(flags.timeout_s), deadline_(Clock::now() + limit_) {
+        Pipe told, output;
+        std::vector<std::string> words = flags.words(flags.cases);
+        words.insert(words.end(), {"--child", fmt::format("{}:{}", piece.begin, piece.end)});
+        pid_ = spawn(std::move(words), told, output);
+        told_ = std::move(told.read), output_ = std::move(output.read);
+        for (const Descriptor* each : {&told_, &output_}) ::fcntl(each->get(), F_SETFL, O_NONBLOCK);
+    }
+    Child(const Child&) = delete;
+    Child& operator=(const Child&) = delete;
+    ~Child() { end(); }
+
+    int told() const { return told_.get(); }
+    int output() const { return output_.get(); }
+    Clock::time_point deadline() const { return deadline_; }
+    const Piece& piece() const { return piece_; }
+    std::optional<std::size_t> current;  // the item under way
+    std::size_t next() const { return next_; }
+    bool done = false, hung = false;
+    std::string fault;
+
+    void begin(std::size_t index) { current = index, next_ = index + 1, deadline_ = Clock::now() + limit_; }
+
+    // Lines that have come since. False: no more will.
+    bool read_lines(std::vector<std::string>& lines) {
+        const bool open = drain(told_.get(), text_);
+        for (std::size_t at = 0; (at = text_.find('\n')) != std::string::npos; text_.erase(0, at + 1)) lines.push_back(text_.substr(0, at));
+        return open;
+    }
+    void read_output() {
+        drain(output_.get(), said_);
+        if (said_.size() > kOutputKept) said_.erase(0, said_.size() - kOutputKept);
+    }
+    // Kills what is left of it and gives the wait status.
+    int end() {
+        if (pid_ <= 0) return status_;
+        // Whoever has told all ends by itself, soon; anybody else has no more time.
+        for (int n = 0; !hung && n < 200; ++n) {
+            if (::waitpid(pid_, &status_, WNOHANG) == pid_) return finish();
+            std::this_thread::sleep_for(std::chrono::milliseconds(10));
+        }
+        ::kill(-pid_, SIGKILL);
+        ::kill(pid_, SIGKILL);
+        while (::waitpid(pid_, &status_, 0) < 0 && errno == EINTR) continue;
+        return finish();
+    }
+    void kill_at_once() {
+        hung = true;
+        end();
+    }
+    // How it died, in words.
+    std::string death() const {
+        std::string text = hung ? fmt::format("did not end within {} s", limit_.count())
+                           : WIFSIGNALED(status_)
+                               ? fmt::format("crashed with SIG{}", ::sigabbrev_np(WTERMSIG(status_)) ? ::sigabbrev_np(WTERMSIG(status_)) : "?")
+                               : fmt::format("ended the process, with exit status {}", WEXITSTATUS(status_));
+        if (!fault.empty()) text += "; " + fault;
+        std::string said = said_;
+        said.erase(said.find_last_not_of(" \n") + 1);
+        if (const std::size_t line = said.find_last_of('\n'); line != std::string::npos) said.erase(0, line + 1);
+        if (!said.empty()) text += "; it said: " + said;
+        return text;
+    }
+    bool crashed() const { return WIFSIGNALED(status_); }
+
+private:
+    static bool drain(int descriptor, std::string& into) {
+        std::array<char, 4096> bytes{};
+        for (;;) {
+            const ssize_t got = ::read(descriptor, bytes.data(), bytes.size());
+            if (got > 0) into.append(bytes.data(), static_cast<std::size_t>(got));
+            if (got == 0) return false;
+            if (got < 0 && errno != EINTR) return errno == EAGAIN;
+        }
+    }
+    int finish() {
+        ::kill(-pid_, SIGKILL);  // what the plugin may have started
+        pid_ = 0;
+        read_output();
+        return status_;
+    }
+
+    Piece piece_;
+    std::chrono::seconds limit_;
+    Clock::time_point deadline_;
+    pid_t pid_ = 0;
+    int status_ = 0;
+    std::size_t next_ = piece_.begin;
+    Descriptor told_, output_;
+    std::string text_, said_;
+};
+
+class Parent {
+public:
+    Parent(const VerifyFlags& flags, const std::vector<conformance::Item>& items, const TellProgress& tell)
+        : flags_(flags), items_(items), tell_(tell) {
+        run_.findings.resize(items.size());
+        const std::size_t each = std::clamp<std::size_t>(items.size() / (jobs() * 4), 1, kMostItemsAPiece);
+        for (std::size_t at = 0; at < items.size(); at += each) waiting_.push_back({at, std::min(at + each, items.size())});
+    }
+
+    Run run() {
+        const NoteInterrupts guard;
+        while (!waiting_.empty() || !children_.empty()) {
+            run_.interrupted = NoteInterrupts::interrupted();
+            if (run_.interrupted || !run_.given_up.empty()) break;
+            while (!waiting_.empty() && children_.size() < jobs()) {
+                children_.push_back(std::make_unique<Child>(flags_, waiting_.front()));
+                waiting_.pop_front();
+            }
+            wait();
+            std::erase_if(children_, [&](const std::unique_ptr<Child>& child) { return !listen(*child); });
+        }
+        for (const auto& child : children_) child->kill_at_once();
+        return std::move(run_);
+    }
+
+private:
+    std::size_t jobs() const {
+        if (flags_.jobs > 0) return static_cast<std::size_t>(flags_.jobs);
+        return std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 8);
+    }
+
+    void wait() const {
+        std::vector<pollfd> polled;
+        auto until = Clock::now() + std::chrono::milliseconds(250);  // Ctrl-C may come just before poll
+        for (const auto& child : children_) {
+            polled.push_back({child->told(), POLLIN, 0});
+            polled.push_back({child->output(), POLLIN, 0});
+            until = std::min(until, child->deadline());
+        }
+        const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(until - Clock::now()).count() + 1;
+        ::poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(left, 0)));
+    }
+
+    // False: the child is over, and what it left undone waits for another.
+    bool listen(Child& child) {
+        std::vector<std::string> lines;
+        const bool open = child.read_lines(lines);
+        child.read_output();
+        for (const std::string& line : lines) hear(child, line);
+        if (!open || child.done) {
+            child.end();
+            bury(child);
+            return false;
+        }
+        if (Clock::now() < child.deadline()) return true;
+        child.kill_at_once();
+        bury(child);
+        return false;
+    }
+
+    void hear(Child& child, const std::string& line) {
+        if (line.starts_with("fault ")) {
+            child.fault = line.substr(6);
+            return;
+        }
+        const ordered_json message = ordered_json::parse(line, nullptr, false);
+        if (!message.is_object()) return;  // the plugin wrote to a descriptor that is not its own
+        if (message.contains("quit")) throw Quit(static_cast<Status>(message["quit"].get<int>()), message["message"], message["lines"]);
+        if (message.contains("broken")) throw Quit(Status::kBackend, fmt::format("{}: {}", subject(), message["broken"].get<std::string>()));
+        if (message.contains("backend"))
+            run_.found = {message["backend"], message["version"], message["device"], message["arch"], message["approximate"]};
+        if (message.contains("begin")) child.begin(message["begin"].get<std::size_t>());
+        if (message.contains("end")) take(child, message);
+        if (message.contains("done")) child.done = true;
+    }
+
+    void take(Child& child, const ordered_json& message) {
+        const auto index = message["end"].get<std::size_t>();
+        if (index >= items_.size()) return;
+        Finding finding;
+        finding.outcome = static_cast<conformance::Outcome>(message["outcome"].get<int>());
+        finding.by_values = message["by_values"];
+        finding.seconds = message["seconds"];
+        finding.why = message["why"];
+        if (message["compared"].get<bool>()) {
+            if (message["max_error"].is_number()) finding.max_error = message["max_error"].get<double>();
+            if (message["tolerance"].is_number()) finding.tolerance = message["tolerance"].get<double>();
+        }
+        child.current.reset();
+        keep(index, std::move(finding));
+    }
+
+    void keep(std::size_t index, Finding finding) {
+        ++done_;
+        if (finding.outcome == conformance::Outcome::failed) ++failed_;
+        run_.findings[index] = std::move(finding);
+        tell_(done_, failed_, items_[index].name);
+    }
+
+    // Draws the conclusion from a child's end.
+    void bury(Child& child) {
+        if (child.done && !child.crashed()) return;
+        if (!child.current && run_.found.backend.empty())
+            throw Quit(Status::kBackend, fmt::format("{} {} while it was loaded and opened", subject(), child.death()));
+        ++(child.hung ? hangs_ : deaths_);
+        // Between two items, or after the last, nobody is to blame but the one before.
+        const std::size_t index = child.current ? *child.current : std::max(child.next(), child.piece().begin + 1) - 1;
+        Finding finding;
+        finding.outcome = conformance::Outcome::failed;
+        finding.why = child.death() + (child.current ? "" : ", when the backend was shut down or the process ended");
+        if (run_.findings[index]) --done_;
+        keep(index, std::move(finding));
+        if (!child.done && child.next() < child.piece().end) waiting_.push_front({std::max(child.next(), index + 1), child.piece().end});
+        if (hangs_ >= kMostHangs) run_.given_up = fmt::format("given up after {} that did not end", hangs_);
+        if (deaths_ >= kMostDeaths) run_.given_up = fmt::format("given up after {} crashes", deaths_);
+    }
+
+    std::string subject() const { return flags_.target.empty() ? flags_.backend : flags_.target; }
+
+    const VerifyFlags& flags_;
+    const std::vector<conformance::Item>& items_;
+    const TellProgress& tell_;
+    Run run_;
+    std::deque<Piece> waiting_;
+    std::vector<std::unique_ptr<Child>> children_;
+    std::size_t done_ = 0, failed_ = 0;
+    int hangs_ = 0, deaths_ = 0;
+};
+
+}  // namespace
+
+Run run_verify_children(const VerifyFlags& flags, const std::vector<conformance::Item>& items, const TellProgress& tell) {
+    return Parent(flags, items, tell).run();
+}
+
+}  // namespace rocforge::cli

@@ -1,0 +1,224 @@
+// The laws of what a backend says before anything runs: its registration, its devices, its predicate and its layouts.
+#include "laws.h"
+
+#include "random_problem.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <optional>
+#include <thread>
+#include <tuple>
+
+namespace rocforge::conformance {
+namespace {
+
+std::string number(std::int64_t n) { return std::to_string(n); }
+
+// Two calls of the entry, each on a thread of its own: a prober, or a second context, may call it at any time.
+void registration_repeats(Subject& subject) {
+    const auto identities = [&] {
+        std::vector<std::tuple<std::string, std::int32_t, rf_features>> all;
+        for (const rf_backend_api* table : registered_by(subject.setting().entry)) all.emplace_back(table->name, table->device_kind, table->features);
+        return all;
+    };
+    const auto first = identities();
+    auto beside = first;
+    std::optional<Broken> broken;
+    std::thread other([&] {
+        try {
+            beside = identities();
+        } catch (const Broken& b) { broken = b; }
+    });
+    const auto again = identities();
+    other.join();
+    if (broken) throw Broken(*broken);
+    if (again != first || beside != first) throw Broken("the entry registers something else when it is called again");
+}
+
+void devices_are_told(Subject& subject) {
+    const Backend& backend = subject.backend();
+    rf_device device{};
+    std::string why;
+    if (subject.device().kind != subject.setting().api->device_kind)
+        throw Broken("device gives a device of kind " + number(subject.device().kind) + ", the table says " +
+                     number(subject.setting().api->device_kind));
+    if (!subject.device().arch[0]) throw Broken("device gives no arch");
+    const rf_code code = backend.device(1 << 20, device, why);
+    if (code != RF_NOT_FOUND) throw Broken("device of index 2^20 returned " + name_of_code(code) + ", not RF_NOT_FOUND");
+    device = {};
+    device.struct_size = sizeof device;
+    const rf_code described = backend.api().describe(backend.self(), "no arch of any machine", &device);
+    if (described != RF_NOT_FOUND) throw Broken("describe of an unknown arch returned " + name_of_code(described) + ", not RF_NOT_FOUND");
+}
+
+// The problems of the tables, as a case would ask them.
+std::vector<std::pair<std::string, rf_problem>> table_problems(Subject& subject) {
+    std::vector<std::pair<std::string, rf_problem>> problems;
+    std::vector<Case> cases = all_cases(subject.setting().seed);
+    for (std::size_t n = 0; n < cases.size(); ++n) {
+        if (!subject.full() && n % 4 != 0) continue;  // the geometry of every fourth: making the tensors is what takes time
+        const Materialised tensors(cases[n]);
+        problems.emplace_back(cases[n].name, with_true_alignment(tensors.problem(), tensors.args()));
+    }
+    return problems;
+}
+
+// The same verdict and the same reasons, asked again, in another order, from several threads at once.
+void predicate_is_pure(Subject& subject) {
+    const auto problems = table_problems(subject);
+    const Backend& backend = subject.backend();
+    std::vector<Answer> first;
+    for (const auto& [name, problem] : problems) first.push_back(backend.ask(subject.device(), problem));
+    const auto check = [&](std::size_t n, const char* when) {
+        const Answer again = backend.ask(subject.device(), problems[n].second);
+        if (again == first[n]) return;
+        throw Broken(problems[n].first + ": supports answers something else " + when + ": " +
+                     (first[n].supported ? "yes" : text_of(first[n].reasons)) + " at first, then " +
+                     (again.supported ? "yes" : text_of(again.reasons)));
+    };
+    for (std::size_t n = problems.size(); n-- > 0;) check(n, "when it is asked again");
+    std::vector<std::thread> threads;
+    std::vector<std::string> wrong(4);
+    for (std::size_t t = 0; t < wrong.size(); ++t)
+        threads.emplace_back([&, t] {
+            try {
+                for (std::size_t n = 0; n < problems.size(); ++n) check((n * 7 + t * 31) % problems.size(), "from several threads at once");
+            } catch (const Broken& broken) { wrong[t] = broken.what(); }
+        });
+    for (std::thread& each : threads) each.join();
+    for (const std::string& each : wrong)
+        if (!each.empty()) throw Broken(each);
+}
+
+void verdict_is_the_same_without_a_sink(Subject& subject) {
+    for (const auto& [name, problem] : table_problems(subject)) {
+        const bool with = subject.backend().ask(subject.device(), problem).supported;
+        if (subject.backend().supports(subject.device(), problem) != with)
+            throw Broken(name + ": supports says " + (with ? "yes with a sink and no" : "no with a sink and yes") + " without one");
+    }
+}
+
+// Faults that each make a problem refused: together they must all be told.
+void reasons_are_complete(Subject& subject) {
+    const Materialised tensors(cases_that_run(subject).front());
+    const rf_problem sound = with_true_alignment(tensors.problem(), tensors.args());
+    const std::pair<const char*, std::function<void(rf_problem&)>> faults[] = {
+        {"q of a type that nobody has",
+         [](rf_problem& p) {
+             p.q.dtype = {RF_T_F4_E2M1FN, 4, 1};
+         }},
+        {"v of 8-bit floats",
+         [](rf_problem& p) {
+             p.v.dtype = {RF_T_F8_E8M0FNU, 8, 1};
+         }},
+        {"out of 64-bit floats",
+         [](rf_problem& p) {
+             p.out.dtype = {RF_T_FLOAT, 64, 1};
+         }},
+        {"no workspace", [](rf_problem& p) { p.workspace_limit_bytes = 0; }},
+    };
+    std::vector<Reason> expected;
+    rf_problem all = sound;
+    for (const auto& [name, spoil] : faults) {
+        rf_problem one = sound;
+        spoil(one);
+        const Answer answer = subject.backend().ask(subject.device(), one);
+        if (answer.supported || std::string(name) == "no workspace") continue;  // a limit of workspace is judged for sound problems alone
+        spoil(all);
+        expected.insert(expected.end(), answer.reasons.begin(), answer.reasons.end());
+    }
+    const Answer answer = subject.backend().ask(subject.device(), all);
+    for (const Reason& reason : expected) {
+        const auto same = [&](const Reason& other) { return other.code == reason.code && other.field == reason.field; };
+        if (std::none_of(answer.reasons.begin(), answer.reasons.end(), same))
+            throw Broken("supports tells of " + reason.field +
+                         " where it is the one fault, and not beside others: with a sink every refusal is reported");
+    }
+}
+
+// The core refuses a problem with a bit that the table does not declare and asks no further, so the verdict on one is nobody's concern; a tool that
+// asks all the same gets an answer.
+void undeclared_features_are_answered(Subject& subject) {
+    const rf_backend_api& api = *subject.setting().api;
+    if (api.abi_minor <= RF_ABI_MINOR && (api.features & ~RF_F_ALL))
+        throw Broken("the table declares feature bits that ABI " + number(RF_ABI_MAJOR) + "." + number(api.abi_minor) + " does not have");
+    const Materialised tensors(cases_that_run(subject).front());
+    rf_problem problem = with_true_alignment(tensors.problem(), tensors.args());
+    for (std::uint32_t bit = 21; bit < 64; ++bit) {
+        problem.features = tensors.problem().features | std::uint64_t{1} << bit;
+        const rf_code code = api.supports(subject.backend().self(), &subject.device(), &problem, nullptr);
+        if (code != RF_OK && code != RF_UNSUPPORTED)
+            throw Broken("supports of a problem with feature bit " + number(bit) + " returned " + name_of_code(code));
+    }
+}
+
+void check_layout(const rf_kv_layout& layout, std::uint32_t index) {
+    const std::string name = "kv_layout " + number(index);
+    if (layout.kind != RF_KV_CONTIGUOUS && layout.kind != RF_KV_PAGED) throw Broken(name + " is of kind " + number(layout.kind));
+    std::uint32_t axes = 0;
+    for (const std::uint8_t axis : layout.order) axes |= axis < 4 ? 1u << axis : 16u;
+    if (axes != 15) throw Broken(name + ": order is no permutation of the axes");
+    if (layout.align & (layout.align - 1)) throw Broken(name + ": align " + number(layout.align) + " is no power of two");
+    if (layout.kind == RF_KV_PAGED && (layout.page_min < 1 || layout.page_max < layout.page_min || layout.page_multiple < 1))
+        throw Broken(name + ": pages of " + number(layout.page_min) + ".." + number(layout.page_max) + " tokens in multiples of " +
+                     number(layout.page_multiple));
+}
+
+void layouts_are_told(Subject& subject) {
+    constexpr std::uint32_t kMost = 64;
+    const Backend& backend = subject.backend();
+    for (const Case& c : cases_that_run(subject)) {
+        const Materialised tensors(c);
+        const rf_problem problem = with_true_alignment(tensors.problem(), tensors.args());
+        note(c.name);
+        for (std::uint32_t index = 0;; ++index) {
+            rf_kv_layout layout{}, again{};
+            layout.struct_size = again.struct_size = sizeof layout;
+            const rf_code code = backend.api().kv_layout(backend.self(), &subject.device(), &problem, index, &layout);
+            if (code == RF_NOT_FOUND && index == 0) throw Broken("kv_layout knows no layout of a problem that supports accepts");
+            if (code == RF_NOT_FOUND) break;
+            if (code != RF_OK) throw Broken("kv_layout returned " + name_of_code(code) + "; it answers RF_OK or RF_NOT_FOUND");
+            if (index == kMost) throw Broken("kv_layout has no last layout");
+            check_layout(layout, index);
+            backend.api().kv_layout(backend.self(), &subject.device(), &problem, index, &again);
+            if (std::memcmp(&layout, &again, sizeof layout) != 0) throw Broken("kv_layout answers something else when it is asked again");
+        }
+    }
+}
+
+// Planning is left out where extents are so large that a plan may be sized by them.
+bool plannable(const rf_problem& p) {
+    return p.batch <= 4096 && p.max_seq_q <= 4096 && p.max_seq_kv <= 4096 && p.q.shape[1] <= 4096 && p.q.shape[3] <= 4096;
+}
+
+// Any sound problem, however odd: an answer comes, the same with a sink and without, and what is accepted can be planned.
+void any_problem_gets_an_answer(Subject& subject) {
+    const int problems = subject.full() ? 100000 : 10000, most_plans = subject.on_host() ? problems : 300;
+    int plans = 0;
+    RandomProblems random(subject.setting().seed, subject.setting().api->features);
+    for (int n = 0; n < problems; ++n) {
+        const rf_problem problem = random.next();
+        note("problem " + number(n) + " of seed " + std::to_string(subject.setting().seed));
+        const Answer answer = subject.backend().ask(subject.device(), problem);
+        if (subject.backend().supports(subject.device(), problem) != answer.supported) throw Broken("the verdict differs with a sink and without");
+        if (!answer.supported || !plannable(problem) || ++plans > most_plans) continue;
+        Plan plan;
+        std::string why;
+        const rf_code code = plan.make(subject.backend(), subject.device(), problem, why);
+        if (code == RF_UNSUPPORTED) throw Broken("plan refuses what supports accepts: " + why);
+        if (code != RF_OK && code != RF_NO_MEMORY) throw Broken(why);
+    }
+    note("");
+}
+
+}  // namespace
+
+std::vector<Law> predicate_laws() {
+    return {{"law/registration-repeats", registration_repeats}, {"law/devices-are-told", devices_are_told},
+            {"law/predicate-is-pure", predicate_is_pure},       {"law/verdict-is-the-same-without-a-sink", verdict_is_the_same_without_a_sink},
+            {"law/reasons-are-complete", reasons_are_complete}, {"law/undeclared-features-are-answered", undeclared_features_are_answered},
+            {"law/kv-layouts-are-told", layouts_are_told},      {"law/any-problem-gets-an-answer", any_problem_gets_an_answer}};
+}
+
+}  // namespace rocforge::conformance
