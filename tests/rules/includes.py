@@ -27,6 +27,7 @@ HOST_API = SDK + ["rocforge/rocforge.h", "rocforge/rocforge.hpp"]
 CORE = ["std", "system", "core/src/", "fmt/"] + SDK + HOST_API
 TABLE = {
     "sdk/": ["std"] + SDK,
+    "sdk/conformance/": ["std", "system"] + SDK,
     "core/include/": ["std"] + HOST_API,
     "core/src/": CORE,
     "core/src/config": CORE + ["toml++/"],
@@ -123,6 +124,8 @@ CLEAN = {
 PLANTS = [
     ("sdk sees core", {"sdk/include/rocforge/plugin.h": "#include <rocforge/rocforge.h>\n"}, "sdk/ may not include rocforge/rocforge.h"),
     ("sdk sees Boost", {"sdk/template/a.cpp": "#include <boost/dll.hpp>\n"}, "sdk/ may not include boost/dll.hpp"),
+    ("the conformance kit sees core", {"sdk/conformance/a.cpp": "#include <rocforge/rocforge.h>\n"}, "sdk/conformance/ may not include rocforge/rocforge.h"),
+    ("the SDK besides its kit sees POSIX", {"sdk/include/rocforge/a.h": "#include <unistd.h>\n"}, "sdk/ may not include unistd.h"),
     ("core sees a kernel", {"core/src/a.cpp": '#include "kernels/common/mask.h"\n'}, "core/src/ may not include kernels/common/mask.h"),
     ("core sees HIP", {"core/src/a.cpp": "#include <hip/hip_runtime.h>\n"}, "core/src/ may not include hip/hip_runtime.h"),
     ("core sees a plugin", {"core/src/a.cpp": '#include "../../plugins/cpu/math.hpp"\n'}, "core/src/ may not include ../../plugins/cpu/math.hpp"),
