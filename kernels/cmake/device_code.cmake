@@ -1,11 +1,11 @@
 # Device code: each source is compiled once for each GPU architecture and embedded as data in a library that its host compiler builds. No GPU library
 # is linked and no GPU header of a vendor's is read for AMD; without a vendor's compiler the library holds nothing for that vendor and says so when asked.
 #
-#   rocforge_device_code(TARGET NAMESPACE name SOURCES a.hip ... [OPTIONS_<family> option ...])
+#   rocforge_device_code(TARGET NAMESPACE name SOURCES a.hip ... [SOURCES_<family> b.hip ...] [OPTIONS_<family> option ...])
 #
 # adds to the library TARGET the definition of  std::span<const CodeObject> rocforge::kernels::<name>::code_objects().  Families: gfx9, gfx11, gfx12,
-# sm80, sm90. The code objects also lie in <build>/kernels/device/, as a.gfx942.co and a.sm_90a.cubin, for tests to read; the global properties
-# ROCFORGE_AMD_CODE_OBJECTS and ROCFORGE_NVIDIA_CODE_OBJECTS list them, and the target device-code builds them all.
+# sm80, sm90; SOURCES are compiled for all of them. The code objects also lie in <build>/kernels/device/, as a.gfx942.co and a.sm_90a.cubin, for tests
+# to read; the global properties ROCFORGE_AMD_CODE_OBJECTS and ROCFORGE_NVIDIA_CODE_OBJECTS list them, and the target device-code builds them all.
 #
 # Flags do not depend on the build type or on sanitizers, so that every build tree shares one compiler cache entry.
 
@@ -100,11 +100,15 @@ function(rocforge_compile_device_code vendor arch source object options)
         set(warnings -Wall -Wextra -Wno-pass-failed $<$<BOOL:${ROCFORGE_WERROR}>:-Werror>)
     else()
         rocforge_nvidia_command(command ${ROCFORGE_NVIDIA_COMPILER} ${arch})
+        set(guard "")
+        if(arch STREQUAL "sm_90a")
+            set(guard ${CMAKE_COMMAND} -P ${PROJECT_SOURCE_DIR}/kernels/cmake/refuse_serialised.cmake --)
+        endif()
         set(warnings $<$<BOOL:${ROCFORGE_WERROR}>:-Werror=all-warnings>)
     endif()
     get_filename_component(name ${object} NAME)
     add_custom_command(OUTPUT ${object}
-        COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${command} ${warnings} ${options} -I${PROJECT_SOURCE_DIR}
+        COMMAND ${guard} ${CMAKE_CXX_COMPILER_LAUNCHER} ${command} ${warnings} ${options} -I${PROJECT_SOURCE_DIR}
                 -MD -MF ${object}.d -MT ${object} -c ${source} -o ${object}
         DEPENDS ${source} DEPFILE ${object}.d COMMENT "Compiling device code ${name}" VERBATIM COMMAND_EXPAND_LISTS)
 endfunction()
@@ -125,9 +129,11 @@ endfunction()
 function(rocforge_device_code target)
     set(families gfx9 gfx11 gfx12 sm80 sm90)
     list(TRANSFORM families PREPEND OPTIONS_ OUTPUT_VARIABLE family_options)
-    cmake_parse_arguments(arg "" NAMESPACE "SOURCES;${family_options}" ${ARGN})
+    list(TRANSFORM families PREPEND SOURCES_ OUTPUT_VARIABLE family_sources)
+    cmake_parse_arguments(arg "" NAMESPACE "SOURCES;${family_sources};${family_options}" ${ARGN})
     if(arg_UNPARSED_ARGUMENTS OR NOT arg_NAMESPACE OR NOT arg_SOURCES)
-        message(FATAL_ERROR "rocforge_device_code(target NAMESPACE name SOURCES file.hip ... [OPTIONS_<family> ...]): got '${ARGN}'")
+        message(FATAL_ERROR "rocforge_device_code(target NAMESPACE name SOURCES file.hip ... [SOURCES_<family> ...] [OPTIONS_<family> ...]): "
+            "got '${ARGN}'")
     endif()
     set(objects "")
     set(data "")
@@ -140,7 +146,7 @@ function(rocforge_device_code target)
         endif()
         foreach(arch ${ROCFORGE_${vendor}_FOUND_ARCHS})
             rocforge_family_of(family ${arch})
-            foreach(source ${arg_SOURCES})
+            foreach(source ${arg_SOURCES} ${arg_SOURCES_${family}})
                 get_filename_component(path ${source} ABSOLUTE)
                 get_filename_component(stem ${source} NAME_WE)
                 set(object ${ROCFORGE_DEVICE_CODE_DIR}/${stem}.${arch}.${suffix})

@@ -1,4 +1,4 @@
-// The argument that every GPU kernel takes. Read by device and host compilers alike.
+// The argument that GPU kernels take. Read by device and host compilers alike.
 #ifndef ROCFORGE_KERNELS_COMMON_CALL_H
 #define ROCFORGE_KERNELS_COMMON_CALL_H
 
@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "kernels/common/attention.h"
+#include "kernels/platform/tensor_map.h"
 
 namespace rocforge::kernels {
 
@@ -18,7 +19,7 @@ struct Cut {
     std::int32_t heads_per_section = 1;  // (sequence, head) pairs whose row blocks are interleaved, so that long rows start first
 };
 
-// The one argument of every kernel, by value.
+// The argument of every kernel, by value.
 struct Call {
     Attention attention;
     Pointers pointers;
@@ -27,6 +28,13 @@ struct Call {
     std::uint32_t* zeroed;
 };
 static_assert(std::is_trivially_copyable_v<Call> && sizeof(Call) <= 4096, "CUDA limits a kernel's arguments to 4,096 bytes");
+
+// The argument of kernels that use the copy engine. Others read the call at its start alone.
+struct MappedCall {
+    Call call;
+    platform::TensorMap q, k, v, out;
+};
+static_assert(std::is_trivially_copyable_v<MappedCall> && offsetof(MappedCall, call) == 0 && sizeof(MappedCall) <= 4096);
 
 }  // namespace rocforge::kernels
 #endif

@@ -4,6 +4,7 @@
 #define ROCFORGE_KERNELS_COMMON_LAUNCH_H
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -25,11 +26,17 @@ struct Launch {
     std::uint32_t shared_bytes = 0;     // dynamic shared memory; AMD's is static and this is 0
 };
 
+// What a MappedCall's tensors look like; their addresses come with the call.
+struct BoxedTensors {
+    platform::BoxedTensor q, k, v, out;
+};
+
 // One attention as launches on one stream, in order, all with the same Call.
 struct Recipe {
     std::string name;  // for people and for tuned decisions
     std::vector<Launch> launches;
     Cut cut;
+    std::optional<BoxedTensors> boxed;  // where the launches take a MappedCall
     std::uint64_t workspace_bytes = 0, zeroed_bytes = 0;
 };
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string>
 
+#include "kernels/flash/hopper/hopper.h"
 #include "kernels/flash/tile.h"
 
 namespace rocforge::kernels::flash {
@@ -133,6 +134,7 @@ Recipe choose(const Attention& a, const Machine& machine, std::uint64_t workspac
     const std::int64_t prefill_blocks = a.batch * a.head_q * divide_up(a.max_seq_q, wide.rows);
     const bool idle = prefill_blocks * 2 <= machine.compute_units && rows <= 8 * narrow.rows && a.max_seq_kv >= 2048;
     if (rows <= narrow.rows || idle) return decode(a, machine, narrow, workspace_limit_bytes);
+    if (hopper::takes(a, machine)) return hopper::prefill(a, machine, heads_per_section(a));
     return prefill(a, machine, wide);
 }
 

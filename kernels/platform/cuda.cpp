@@ -1,4 +1,7 @@
 // NVIDIA's driver API: what differs from AMD's runtime. Contexts are pushed and popped around each call.
+#include <iterator>
+#include <type_traits>
+
 #include "kernels/platform/vendors.h"
 
 namespace rocforge::platform {
@@ -9,6 +12,9 @@ constexpr const char* kNames[] = {"libcuda.so.1"};
 // CUdevice_attribute and CUfunction_attribute.
 enum : int { kWarpSize = 10, kMultiprocessorCount = 16, kCapabilityMajor = 75, kCapabilityMinor = 76, kSharedMemoryPerBlockOptin = 97 };
 enum : int { kMaxDynamicSharedBytes = 8 };
+// CUtensorMapDataType, CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill. Elements are moved, not read as
+// numbers: any type of 16 bits does.
+enum : int { kElements16 = 1, kNotInterleaved = 0, kSwizzled128 = 3, kPromoted128 = 2, kZerosOutside = 0 };
 
 }  // namespace
 
@@ -20,6 +26,7 @@ CudaRuntime::CudaRuntime() : Runtime(Vendor::nvidia, Library("NVIDIA driver", kN
     require(get_function_attribute_, "cuFuncGetAttribute");
     require(set_function_attribute_, "cuFuncSetAttribute");
     load_function_ = library_.find<int(Function)>("cuFuncLoad");
+    encode_tiled_ = library_.find<std::remove_pointer_t<EncodeTiled>>("cuTensorMapEncodeTiled");
     error_name_ = library_.require<int(int, const char**)>("cuGetErrorName");
     if (const int number = library_.require<int(unsigned)>("cuInit")(0)) fail_without_device(number);
     count_devices();
@@ -61,6 +68,20 @@ void CudaRuntime::complete(DeviceFacts& facts, int device) const {
     facts.wave_size = static_cast<std::uint32_t>(attribute(kWarpSize, device));
     facts.compute_units = static_cast<std::uint32_t>(attribute(kMultiprocessorCount, device));
     facts.shared_bytes = static_cast<std::uint32_t>(attribute(kSharedMemoryPerBlockOptin, device));
+}
+
+void CudaRuntime::encode(const MapRequest& request) const {
+    const BoxedTensor& tensor = *request.tensor;
+    constexpr std::size_t kAxes = std::size(BoxedTensor{}.extent);
+    if (!encode_tiled_) throw Error(Fault::unavailable, 0, library_.name() + " lacks cuTensorMapEncodeTiled: it is older than CUDA 12.0");
+    std::uint64_t extents[kAxes], strides[kAxes - 1];
+    for (std::size_t axis = 0; axis < kAxes; ++axis) extents[axis] = static_cast<std::uint64_t>(tensor.extent[axis]);
+    for (std::size_t axis = 0; axis + 1 < kAxes; ++axis) strides[axis] = static_cast<std::uint64_t>(tensor.stride_bytes[axis]);
+    const std::uint32_t box[kAxes] = {BoxedTensor::kBoxColumns, tensor.box_rows, 1, 1}, steps[kAxes] = {1, 1, 1, 1};
+    if (const int number = encode_tiled_(request.map, kElements16, kAxes, const_cast<void*>(request.base), extents, strides, box, steps,
+                                         kNotInterleaved, kSwizzled128, kPromoted128, kZerosOutside)) {
+        fail("cuTensorMapEncodeTiled", number);
+    }
 }
 
 void CudaRuntime::prepare(Function function, std::uint32_t shared_bytes) const {

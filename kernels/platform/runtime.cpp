@@ -100,6 +100,15 @@ void Runtime::launch(int device, std::span<const Launchable> kernels, const void
     }
 }
 
+void Runtime::map(int device, std::span<const MapRequest> requests) const {
+    const Current current(*this, device);
+    for (const MapRequest& request : requests) encode(request);
+}
+
+void Runtime::encode(const MapRequest&) const {
+    throw Error(Fault::unavailable, 0, "no copy engine in the runtime of " + std::string(name_of(vendor_)) + " GPUs");
+}
+
 void* Runtime::allocate(int device, std::uint64_t bytes) const {
     const Current current(*this, device);
     void* memory = nullptr;

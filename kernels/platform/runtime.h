@@ -11,6 +11,7 @@
 
 #include "kernels/platform/calls.h"
 #include "kernels/platform/error.h"
+#include "kernels/platform/tensor_map.h"
 
 namespace rocforge::platform {
 
@@ -29,6 +30,13 @@ struct Launchable {
     std::uint32_t grid[3];  // blocks
     std::uint32_t threads;  // of a block
     std::uint32_t shared_bytes;
+};
+
+// A tensor that begins at `base`, and where its map goes.
+struct MapRequest {
+    const BoxedTensor* tensor;
+    const void* base;
+    TensorMap* map;
 };
 
 class Runtime {
@@ -50,6 +58,9 @@ public:
     Function function(int device, Module module, const char* name, std::uint32_t shared_bytes) const;
     // Enqueues the kernels in order, each with the one argument, a struct by value. Allocates nothing and waits for nothing.
     void launch(int device, std::span<const Launchable> kernels, const void* argument, Stream stream) const;
+
+    // Maps of tensors for kernels that use the copy engine: NVIDIA's alone. Allocates nothing, waits for nothing and reads no tensor.
+    void map(int device, std::span<const MapRequest> requests) const;
 
     void* allocate(int device, std::uint64_t bytes) const;
     void release(int device, void* memory) const noexcept;
@@ -108,6 +119,7 @@ private:
     virtual const char* error_name(int number) const = 0;
     virtual std::string version_text(int version) const = 0;
     virtual void complete(DeviceFacts& facts, int device) const = 0;  // arch, wave_size, compute_units, shared_bytes
+    virtual void encode(const MapRequest& request) const;             // with a device current
     virtual void prepare(Function, std::uint32_t) const {}            // for dynamic shared memory of so many bytes
 
     Vendor vendor_;

@@ -36,12 +36,16 @@ public:
 
 private:
     using Context = struct OpaqueContext*;
+    // Map, element type, axes, address, extents, strides, box, steps in a box, interleave, swizzle, promotion in L2, fill.
+    using EncodeTiled = int (*)(TensorMap*, int, std::uint32_t, void*, const std::uint64_t*, const std::uint64_t*, const std::uint32_t*,
+                                const std::uint32_t*, int, int, int, int);
 
     int enter(int device) const override;
     void leave(int before) const noexcept override;
     const char* error_name(int number) const override;
     std::string version_text(int version) const override;
     void complete(DeviceFacts& facts, int device) const override;
+    void encode(const MapRequest& request) const override;
     void prepare(Function function, std::uint32_t shared_bytes) const override;
     Context context_of(int device) const;
 
@@ -51,6 +55,7 @@ private:
     RuntimeCall<int*, int, Function> get_function_attribute_;
     RuntimeCall<Function, int, int> set_function_attribute_;
     int (*load_function_)(Function);  // nullptr before CUDA 12.4
+    EncodeTiled encode_tiled_;        // nullptr before CUDA 12.0
     int (*error_name_)(int, const char**);
 
     // One a device, retained when the device is first used and kept: what was made in it may live as long as the process.

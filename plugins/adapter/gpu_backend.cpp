@@ -264,12 +264,22 @@ void GpuBackend::Plan::forward(const rf_args& args) const {
         throw Failure(RF_INVALID, std::string(name_) + ": workspace of " + std::to_string(args.workspace_bytes) + " bytes; the plan needs " +
                                       std::to_string(recipe_.workspace_bytes));
     }
-    const kernels::Call call{.attention = attention_,
-                             .pointers = pointers_of(args, attention_.dropout_p),
-                             .cut = recipe_.cut,
-                             .workspace = static_cast<std::byte*>(args.workspace),
-                             .zeroed = static_cast<std::uint32_t*>(args.zeroed)};
-    reported(name_, [&] { runtime_.launch(ordinal_, kernels_, &call, static_cast<platform::Stream>(args.stream)); });
+    kernels::MappedCall argument;  // kernels that use no maps take its call alone
+    argument.call = {.attention = attention_,
+                     .pointers = pointers_of(args, attention_.dropout_p),
+                     .cut = recipe_.cut,
+                     .workspace = static_cast<std::byte*>(args.workspace),
+                     .zeroed = static_cast<std::uint32_t*>(args.zeroed)};
+    reported(name_, [&] {
+        if (const auto& boxed = recipe_.boxed) {
+            const platform::MapRequest requests[] = {{&boxed->q, args.q, &argument.q},
+                                                     {&boxed->k, args.k, &argument.k},
+                                                     {&boxed->v, args.v, &argument.v},
+                                                     {&boxed->out, args.out, &argument.out}};
+            runtime_.map(ordinal_, requests);
+        }
+        runtime_.launch(ordinal_, kernels_, &argument, static_cast<platform::Stream>(args.stream));
+    });
 }
 
 }  // namespace rocforge::adapter

@@ -148,6 +148,16 @@ API(int, hipModuleLaunchKernel, cuLaunchKernel)
     return 0;
 }
 
+#ifndef FAKE_HIP
+// The map begins with the tensor's address and its extent in rows.
+API(int, , cuTensorMapEncodeTiled)
+(void* map, int, unsigned, void* base, const std::uint64_t* extents, const std::uint64_t*, const unsigned*, const unsigned*, int, int, int, int) {
+    ENTER_ON_A_DEVICE;
+    std::memcpy(map, &base, sizeof base);
+    std::memcpy(static_cast<std::byte*>(map) + sizeof base, extents + 1, sizeof *extents);
+    return 0;
+}
+#endif
 API(int, hipMalloc, cuMemAlloc_v2)(void** memory, std::size_t bytes) {
     ENTER_ON_A_DEVICE;
     return make(memory, bytes);

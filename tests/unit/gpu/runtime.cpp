@@ -303,6 +303,45 @@ TEST_CASE("a forward enqueues the recipe's launches in order with one argument, 
     }
 }
 
+TEST_CASE("a recipe with boxed tensors hands maps of the call's tensors to its kernels, where the runtime makes any") {
+    for (const Vendor& vendor : kVendors) {
+        CAPTURE(vendor.library);
+        const World world(vendor);
+        world.state().argument_bytes = sizeof(kernels::MappedCall);
+        const auto boxed = [](std::int64_t rows) { return platform::BoxedTensor{{64, rows, 1, 1}, {128, 128, 128}, 64}; };
+        recipe.boxed = kernels::BoxedTensors{boxed(1), boxed(2), boxed(3), boxed(4)};
+        const tiny::Backend backend(vendor.table);
+        const tiny::Plan plan(backend, device_of(backend, 1), problem_of());
+        REQUIRE_MESSAGE(plan.outcome().code == RF_OK, plan.outcome().message);
+        const rf_args args = args_of(nullptr);
+        const tiny::Outcome outcome = plan.forward(args);
+        if (is_amd(vendor)) {
+            CHECK(outcome.code == RF_UNAVAILABLE);
+            CHECK(outcome.message == "fake: no copy engine in the runtime of AMD GPUs");
+            continue;
+        }
+        REQUIRE(outcome.code == RF_OK);
+        REQUIRE(world.state().launches.size() == 2);
+        kernels::MappedCall call;
+        std::memcpy(&call, world.state().launches[0].argument.data(), sizeof call);
+        CHECK(call.call.pointers.q == args.q);
+        const std::pair<const platform::TensorMap&, const void*> maps[] = {
+            {call.q, args.q}, {call.k, args.k}, {call.v, args.v}, {call.out, args.out}};
+        std::int64_t rows = 0;
+        for (const auto& [map, expected] : maps) {
+            const void* base;
+            std::int64_t told;
+            std::memcpy(&base, map.opaque, sizeof base);
+            std::memcpy(&told, map.opaque + sizeof base, sizeof told);
+            CHECK(base == expected);
+            CHECK(told == ++rows);
+        }
+        world.fail("cuTensorMapEncodeTiled", 1);
+        CHECK(plan.forward(args).code == RF_DEVICE);
+        CHECK(world.current() == vendor.idle);
+    }
+}
+
 TEST_CASE("every call leaves the thread's current device as found, also when it fails, and nothing is left open") {
     for (const Vendor& vendor : kVendors) {
         CAPTURE(vendor.library);

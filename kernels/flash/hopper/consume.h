@@ -1,0 +1,345 @@
+// The side that computes: one warpgroup, 64 rows. Scores of the next block are multiplied before the values of this one, so that the matrix unit
+// works while this one's probabilities are made.
+#ifndef ROCFORGE_KERNELS_FLASH_HOPPER_CONSUME_H
+#define ROCFORGE_KERNELS_FLASH_HOPPER_CONSUME_H
+
+#include "kernels/flash/finish.h"
+#include "kernels/flash/hopper/careful.h"
+#include "kernels/flash/hopper/work.h"
+#include "kernels/matrix/sm90.h"
+
+namespace rocforge::kernels::flash::hopper {
+
+#if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+template <class T, class Tile> class Consumer {
+public:
+    // The running maximum may lag behind by 2^8: rescaling the output waits until then.
+    static constexpr float kLag = 8;
+
+    RF_DEVICE Consumer(const MappedCall& call, const Shared<Tile>& shared, int group)
+        : call_(call),
+          shared_(shared),
+          group_(group),
+          lane_(device::lane_index()),
+          warp_(device::wave_index() % 4),
+          log2_scale_(call.call.attention.scale * device::kLog2E) {}
+
+    RF_DEVICE void run() {
+        Cursor<kSlots> slot;
+#pragma unroll 1
+        for (std::uint32_t phase = 0;; phase ^= 1, slot.advance()) {
+            shared_.work_full(slot.stage).await(slot.phase);
+            const Work work = shared_.work(slot.stage);
+            if (!work.exists) break;
+            shared_.query_full(group_).await(phase);
+            attend(work);
+            store(work);
+            __syncwarp();
+            arrive(shared_.work_empty(slot.stage));
+        }
+        if (leads()) device::await_boxes_read();
+    }
+
+private:
+    using Qk = matrix::Wgmma<T, Tile::kKeys>;
+    using Pv = matrix::Wgmma<T, Tile::kDim>;
+
+    RF_DEVICE bool leads() const { return warp_ == 0 && lane_ == 0; }
+    RF_DEVICE void arrive(const device::Barrier& barrier) const {
+        if (lane_ == 0) barrier.arrive();
+    }
+    RF_DEVICE int first_row(const Work& work) const { return work.row0 + group_ * kGroupRows; }
+    RF_DEVICE int lane_row(const Work& work, int r) const { return first_row(work) + warp_ * 16 + lane_ / 4 + r * 8; }
+
+    // All blocks of the tile; those that none of this group's rows attends to only pass by.
+    RF_DEVICE void attend(const Work& work) {
+        const int row = first_row(work), row_end = min(row + kGroupRows, work.rows);
+        Keys any{0, 0};
+        sure_ = {0, 0};
+        if (row < row_end) any = any_of_rows(work.reach, row, row_end), sure_ = all_of_rows(work.reach, row, row_end);
+        const bool empty = any.first >= any.end;
+        const int begin = empty ? work.block_end : any.first / Tile::kKeys, end = empty ? work.block_end : (any.end + Tile::kKeys - 1) / Tile::kKeys;
+        edges_ = !empty && (begin * Tile::kKeys < sure_.first || end * Tile::kKeys > sure_.end);
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            peak_[r] = -device::kInfinity, sum_[r] = 0;
+            lane_keys_[r] = {lane_row(work, r) + work.reach.first - lane_ % 4 * 2,
+                             min(lane_row(work, r) + work.reach.end, work.reach.length) - lane_ % 4 * 2};
+        }
+#pragma unroll
+        for (int i = 0; i < kOuts; ++i) out_[i] = 0;
+        pass(begin - work.block_begin);
+        if (!empty) {
+            first(begin);
+#pragma unroll 1
+            for (int block = begin + 1; block < end; ++block) step(block);
+            release_query();
+            last(work, end - 1);
+        } else {
+            release_query();
+        }
+        pass(work.block_end - end);
+    }
+    // Blocks that this group has no use for.
+    RF_DEVICE void pass(int blocks) {
+#pragma unroll 1
+        for (; blocks > 0; --blocks) {
+            shared_.keys_full(k_.stage).await(k_.phase);
+            release_keys();
+            shared_.values_full(v_.stage).await(v_.phase);
+            release_values();
+        }
+    }
+    RF_DEVICE void release_keys() {
+        arrive(shared_.keys_empty(k_.stage));
+        k_.advance();
+    }
+    RF_DEVICE void release_values() {
+        arrive(shared_.values_empty(v_.stage));
+        v_.advance();
+    }
+    RF_DEVICE void release_query() const {
+        if (Tile::kOwnOut) arrive(shared_.query_empty(group_));
+    }
+
+    RF_DEVICE void multiply_qk() {
+        const matrix::Described q = matrix::described(shared_.query(group_), 0), k = matrix::described(shared_.keys(k_.stage), 0);
+#pragma unroll
+        for (int d = 0; d < Tile::kDim / 16; ++d)
+            Qk::left_right(scores_, matrix::moved(q, d / 4 * kGroupRows * kBoxBytes + d % 4 * 32),
+                           matrix::moved(k, d / 4 * Tile::kKeys * kBoxBytes + d % 4 * 32), d > 0);
+        matrix::close();
+    }
+    RF_DEVICE void multiply_pv() {
+        const matrix::Described v = matrix::described(shared_.values(v_.stage), Tile::kKeys * kBoxBytes);
+#pragma unroll
+        for (int n = 0; n < Tile::kKeys / 16; ++n) Pv::held_right(out_, probabilities_ + n * 4, matrix::moved(v, n * 16 * kBoxBytes));
+        matrix::close();
+    }
+    RF_DEVICE void pin() {
+        matrix::pin(scores_);
+        matrix::pin(out_);
+        matrix::pin(probabilities_);
+    }
+
+    RF_DEVICE void first(int block) {
+        shared_.keys_full(k_.stage).await(k_.phase);
+        matrix::pin(scores_);
+        matrix::open();
+        multiply_qk();
+        matrix::await<0>();
+        matrix::pin(scores_);
+        release_keys();
+        soften(block);
+        pack();
+    }
+    RF_DEVICE void step(int block) {
+        shared_.keys_full(k_.stage).await(k_.phase);
+        pin();
+        matrix::open();
+        multiply_qk();
+        shared_.values_full(v_.stage).await(v_.phase);
+        matrix::open();
+        multiply_pv();
+        matrix::await<1>();
+        matrix::pin(scores_);
+        release_keys();
+        const bool lagged = soften(block);
+        matrix::await<0>();
+        pin();
+        release_values();
+        if (lagged) rescale();
+        pack();
+    }
+    RF_DEVICE void last(const Work& work, int block) {
+        shared_.values_full(v_.stage).await(v_.phase);
+        if ((block + 1) * Tile::kKeys > work.reach.length) clear_values(work.reach.length - block * Tile::kKeys);
+        pin();
+        matrix::open();
+        multiply_pv();
+        matrix::await<0>();
+        pin();
+        release_values();
+    }
+    // Values past the sequence's end may be anything. All groups may do this at once: they write the same zeros.
+    RF_DEVICE void clear_values(int row) {
+        const int thread = warp_ * 32 + lane_;
+#pragma unroll 1
+        for (int at = row * 8 + thread; at < Tile::kKeys * 8; at += device::kGroupSize)
+#pragma unroll
+            for (int box = 0; box < Tile::kBoxes; ++box)
+                device::store_shared(shared_.values(v_.stage) + (box * Tile::kKeys * kBoxBytes + at * 16), device::Words{});
+        device::publish_shared();
+        device::group_barrier(group_);
+    }
+
+    // Scores to probabilities, in place; peak and sum follow. True: the output of this warp's rows has to shrink by factor_.
+    RF_DEVICE bool soften(int block) {
+        const int key0 = block * Tile::kKeys;
+        if (key0 < sure_.first || key0 + Tile::kKeys > sure_.end) exclude(key0);
+        float largest[2];
+        bool lags = false;
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            largest[r] = scores_[2 * r];
+#pragma unroll
+            for (int i = 0; i < kScores; ++i)
+                if (i / 2 % 2 == r) largest[r] = device::larger(largest[r], scores_[i]);
+            lags |= (largest[r] - peak_[r]) * log2_scale_ > kLag;  // false for (-inf) - (-inf)
+        }
+        lags = device::any_in_wave(lags);
+        if (lags) catch_up(largest);
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const float base = peak_[r] == -device::kInfinity ? 0 : peak_[r] * log2_scale_;
+            float sum = 0;
+#pragma unroll
+            for (int i = 0; i < kScores; ++i)
+                if (i / 2 % 2 == r) {
+                    scores_[i] = device::exp2(__builtin_fmaf(scores_[i], log2_scale_, -base));
+                    sum += scores_[i];
+                }
+            sum_[r] += sum;
+        }
+        return lags;
+    }
+    RF_DEVICE void exclude(int key0) {
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const int first = lane_keys_[r].first - key0, end = lane_keys_[r].end - key0;
+#pragma unroll
+            for (int i = 0; i < kScores; ++i)
+                if (i / 2 % 2 == r) {
+                    const int column = i / 4 * 8 + i % 2;
+                    if (column < first || column >= end) scores_[i] = -device::kInfinity;
+                }
+        }
+    }
+    RF_DEVICE void catch_up(const float (&largest)[2]) {
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            float peak = device::larger(largest[r], device::exchange(largest[r], 1));
+            peak = device::larger(peak_[r], device::larger(peak, device::exchange(peak, 2)));
+            factor_[r] = peak == peak_[r] ? 1.0f : device::exp2((peak_[r] - peak) * log2_scale_);
+            peak_[r] = peak;
+            sum_[r] *= factor_[r];
+        }
+    }
+    RF_DEVICE void rescale() {
+#pragma unroll
+        for (int i = 0; i < kOuts; ++i) out_[i] *= factor_[i / 2 % 2];
+    }
+    RF_DEVICE void pack() {
+#pragma unroll
+        for (int i = 0; i < kScores / 2; ++i) probabilities_[i] = T::pack(scores_[2 * i], scores_[2 * i + 1]);
+    }
+
+    // Output and lse of this group's rows to device memory.
+    RF_DEVICE void store(const Work& work) {
+        if (leads()) device::await_boxes_read();  // the last tile's output is still read from where this one's goes
+        device::group_barrier(group_);
+        if (edges_ && device::any_in_wave(!finite()))
+            write_carefully(work);
+        else
+            write(work);
+        device::publish_shared();
+        device::group_barrier(group_);
+        const int row = first_row(work);
+        if (row < work.rows) {
+            if (call_.call.attention.ragged_q && row + kGroupRows > work.rows)
+                copy_rows(work, work.rows - row);
+            else if (leads())
+                send(work);
+        }
+        if constexpr (!Tile::kOwnOut) {
+            if (leads()) device::await_boxes_read();
+            device::group_barrier(group_);
+            arrive(shared_.query_empty(group_));
+        }
+    }
+    RF_DEVICE bool finite() const {
+        float zero = 0;
+#pragma unroll
+        for (int i = 0; i < kOuts; ++i) zero = __builtin_fmaf(out_[i], 0.0f, zero);
+        return zero == 0;
+    }
+    RF_DEVICE Finished finished(const Work& work, int row, RowSum sum, bool writes) const {
+        const Call& call = call_.call;
+        const Finished done = finish(sum, call, work.head);
+        const Operand& lse = call.attention.lse;
+        if (writes && row < work.rows && lse.present())
+            device::store(call.pointers.lse + lse.offset(work.q_batch, work.head, work.q_first + row), done.lse);
+        return done;
+    }
+    // Chunk of 8 dims of a row of the group.
+    RF_DEVICE device::SharedAt out_at(int row, int chunk) const {
+        return shared_.out(group_) + (chunk / 8 * kGroupRows * kBoxBytes + row * kBoxBytes + (chunk % 8 ^ row % 8) * 16);
+    }
+    RF_DEVICE void write(const Work& work) {
+        float factor[2];
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            sum_[r] += device::exchange(sum_[r], 1);
+            sum_[r] += device::exchange(sum_[r], 2);
+            const RowSum sum{peak_[r] * call_.call.attention.scale, sum_[r]};
+            factor[r] = finished(work, lane_row(work, r), sum, lane_ % 4 == 0).factor;
+        }
+        const int row = warp_ * 16 + lane_ % 16, chunk = lane_ / 16;
+#pragma unroll
+        for (int d = 0; d < Tile::kDim / 16; ++d) {
+            const float* x = out_ + d * 8;
+            device::store_matrices(out_at(row, d * 2 + chunk), T::pack(x[0] * factor[0], x[1] * factor[0]),
+                                   T::pack(x[2] * factor[1], x[3] * factor[1]), T::pack(x[4] * factor[0], x[5] * factor[0]),
+                                   T::pack(x[6] * factor[1], x[7] * factor[1]));
+        }
+    }
+    RF_DEVICE void write_carefully(const Work& work) {
+#pragma unroll 1
+        for (int number = warp_ * 16; number < warp_ * 16 + 16; ++number) {
+            const int row = first_row(work) + number;
+            if (row >= work.rows) return;
+            const CarefulRow<T, Tile::kDim> result(call_.call, work, row);
+            const Finished done = finished(work, row, result.sum(), lane_ == 0);
+#pragma unroll
+            for (int i = 0; i < Tile::kDim / 64; ++i)
+                device::store_shared_word(out_at(number, i * 8 + lane_ / 4) + lane_ % 4 * 4,
+                                          T::pack(result.out(2 * i) * done.factor, result.out(2 * i + 1) * done.factor));
+        }
+    }
+    RF_DEVICE void send(const Work& work) {
+#pragma unroll
+        for (int box = 0; box < Tile::kBoxes; ++box)
+            device::copy_box_out(call_.out, shared_.out(group_) + box * kGroupRows * kBoxBytes, box * 64, work.q_first + first_row(work), work.head,
+                                 work.q_batch);
+        device::close_boxes_out();
+    }
+    // The rows before a sequence's end; the copy engine would go on into the next one's.
+    RF_DEVICE void copy_rows(const Work& work, int rows) const {
+        const Call& call = call_.call;
+        const int chunks = static_cast<int>(call.attention.dim_v / 8);
+        char* to = static_cast<char*>(call.pointers.out) + call.attention.out.offset(work.q_batch, work.head, work.q_first + first_row(work)) * 2;
+#pragma unroll 1
+        for (int at = warp_ * 32 + lane_; at < rows * Tile::kBoxes * 8; at += device::kGroupSize) {
+            const int row = at / (Tile::kBoxes * 8), chunk = at % (Tile::kBoxes * 8);
+            if (chunk < chunks) device::store_words(to + call.attention.out.sequence * row * 2 + chunk * 16, device::load_shared(out_at(row, chunk)));
+        }
+    }
+
+    static constexpr int kScores = Tile::kKeys / 2, kOuts = Tile::kDim / 2;
+    const MappedCall& call_;
+    const Shared<Tile> shared_;
+    int group_, lane_, warp_;
+    float log2_scale_;
+    Cursor<Tile::kStages> k_, v_;
+    Keys sure_, lane_keys_[2];  // keys that all rows attend to; that this lane's rows do, less the lane's first column
+    bool edges_ = false;
+    float peak_[2], sum_[2], factor_[2];  // peak: of products, it may lag; sum: this lane's part
+    float scores_[kScores], out_[kOuts];
+    std::uint32_t probabilities_[kScores / 2];
+};
+
+#endif
+
+}  // namespace rocforge::kernels::flash::hopper
+#endif

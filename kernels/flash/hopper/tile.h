@@ -1,0 +1,58 @@
+// Prefill on Hopper (sm_90a) in files of their own, since this machine wants another algorithm than attend.h: its matrix unit runs beside the threads
+// that feed it (wgmma) and its copy engine fills shared memory by itself (TMA). A block of threads stays on its unit and takes tile after tile; one
+// warpgroup gives registers away and only orders copies, the others each own 64 rows and compute the next scores while the last values are
+// multiplied:
+//
+//   producers:   K0 V0 K1 V1 K2 V2 ...                       (as far ahead as there are stages)
+//   consumers:   S0 = Q K0 | S1 = Q K1, O += P0 V0 | S2 = Q K2, O += P1 V1 | ... | O += Pn Vn
+//                  P0 = exp2(S0)      P1 = exp2(S1), while P0 V0 runs
+//
+// This file has every constant, for device and host alike; work.h the order of tiles, produce.h and consume.h the two sides, careful.h rows whose
+// values are not finite behind an exclusion. What these kernels do not take (takes() in hopper.cpp) goes to prefill.h.
+#ifndef ROCFORGE_KERNELS_FLASH_HOPPER_TILE_H
+#define ROCFORGE_KERNELS_FLASH_HOPPER_TILE_H
+
+#include "kernels/platform/annotate.h"
+
+namespace rocforge::kernels::flash::hopper {
+
+constexpr int kGroupRows = 64;  // of one consumer: what wgmma multiplies at once
+constexpr int kBoxBytes = 128;  // a row of one box: 64 columns of 16 bits
+constexpr int kSlots = 2;       // tiles that are known ahead
+constexpr int kSlotBytes = 64;  // of a tile's Work
+constexpr int kUnitRegisters = 65536;
+
+// Dim: columns in shared memory; Rows of a tile, 64 a consumer; Keys of a block; Stages: blocks of K, and of V, in shared memory.
+template <int Dim, int Rows, int Keys, int Stages, int ProducerRegisters, int ConsumerRegisters> struct Tile {
+    static constexpr int kDim = Dim, kRows = Rows, kKeys = Keys, kStages = Stages;
+    static constexpr int kConsumers = Rows / kGroupRows, kThreads = 128 * (1 + kConsumers), kBoxes = Dim / 64;
+    static constexpr int kProducerRegisters = ProducerRegisters, kConsumerRegisters = ConsumerRegisters;
+    // Dim 256 has no room for the output beside Q: it takes Q's place, and the next Q waits for it.
+    static constexpr bool kOwnOut = Dim <= 128;
+
+    // Shared memory: [Q][O][K stages][V stages][barriers][tiles known ahead]
+    static constexpr int kGroupBytes = kGroupRows * Dim * 2, kStageBytes = Keys * Dim * 2;
+    static constexpr int kQuery = 0, kOut = kOwnOut ? kConsumers * kGroupBytes : 0;
+    static constexpr int kKeysAt = kOut + kConsumers * kGroupBytes, kValuesAt = kKeysAt + Stages * kStageBytes;
+    static constexpr int kBarriers = kValuesAt + Stages * kStageBytes;
+    static constexpr int kBarrierCount = 4 * Stages + 2 * kConsumers + 2 * kSlots + 1;
+    static constexpr int kWork = (kBarriers + kBarrierCount * 8 + 15) / 16 * 16;
+    static constexpr int kSharedBytes = kWork + kSlots * kSlotBytes;
+
+    static_assert(Dim % 64 == 0 && Rows % kGroupRows == 0 && Keys % 16 == 0 && Keys <= 256, "boxes and products");
+    static_assert(kStageBytes % 1024 == 0 && kGroupBytes % 1024 == 0, "a swizzled box begins at a multiple of 1,024 bytes");
+    static_assert(kSharedBytes <= 227 * 1024, "shared memory of a block on sm_90");
+    static_assert(128 * (ProducerRegisters + kConsumers * ConsumerRegisters) <= kUnitRegisters / (kThreads * 8) * (kThreads * 8),
+                  "a unit's registers");
+    static_assert(ProducerRegisters % 8 == 0 && ConsumerRegisters % 8 == 0, "registers move by eights");
+};
+
+// By use; README.md has what each reached. Large: fewer, heavier tiles.
+using Dim64Small = Tile<64, 256, 64, 4, 32, 112>;
+using Dim64Large = Tile<64, 192, 128, 2, 32, 160>;
+using Dim128Small = Tile<128, 128, 128, 2, 40, 232>;
+using Dim128Large = Tile<128, 192, 80, 3, 32, 160>;
+using Dim256 = Tile<256, 128, 80, 2, 24, 240>;
+
+}  // namespace rocforge::kernels::flash::hopper
+#endif

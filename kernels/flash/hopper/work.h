@@ -1,0 +1,113 @@
+// Which tile a block takes next, and what its threads need to know of it. Tiles are claimed one after the other from a counter, so that a block that
+// ends early takes more; under a causal rule the tiles with most keys come first. The last block to end leaves the counters zero.
+#ifndef ROCFORGE_KERNELS_FLASH_HOPPER_WORK_H
+#define ROCFORGE_KERNELS_FLASH_HOPPER_WORK_H
+
+#include "kernels/flash/hopper/tile.h"
+#include "kernels/flash/score.h"
+#include "kernels/platform/sm90.h"
+
+namespace rocforge::kernels::flash::hopper {
+
+#if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+// One tile, as it lies in shared memory. exists 0: no tile is left.
+struct Work {
+    int exists, sequence, head, kv_head;
+    int row0, rows;              // the tile's first row; the sequence's rows
+    int q_batch, q_first;        // where the sequence lies in q and out
+    int kv_batch, kv_first;      // and in k and v
+    int block_begin, block_end;  // blocks of keys that some row attends to
+    Reach reach;
+};
+static_assert(sizeof(Work) <= kSlotBytes);
+
+// Keys that some (every) row of [row, row_end) attends to.
+struct Keys {
+    int first, end;
+};
+RF_DEVICE Keys any_of_rows(const Reach& reach, int row, int row_end) {
+    return {max(0, row + reach.first), min(reach.length, row_end - 1 + reach.end)};
+}
+RF_DEVICE Keys all_of_rows(const Reach& reach, int row, int row_end) {
+    return {max(0, row_end - 1 + reach.first), min(reach.length, row + reach.end)};
+}
+
+// The number of a tile to its place. Numbers stay below 2^31: takes() in hopper.cpp.
+template <class Tile> RF_DEVICE Work work_of(const Call& call, unsigned number) {
+    const Attention& a = call.attention;
+    const unsigned row_blocks = static_cast<unsigned>(call.cut.row_blocks), heads_per_section = static_cast<unsigned>(call.cut.heads_per_section);
+    const unsigned pairs = static_cast<unsigned>(a.batch) * static_cast<unsigned>(a.head_q), per_section = heads_per_section * row_blocks;
+    Work work{};
+    if (number >= pairs * row_blocks) return work;
+    const unsigned section = number / per_section, first = section * heads_per_section, within = number - section * per_section;
+    const unsigned here = min(heads_per_section, pairs - first), turn = within / here, pair = first + within - turn * here;
+    const unsigned block = a.causal ? row_blocks - 1 - turn : turn;
+    work.exists = 1;
+    work.sequence = static_cast<int>(pair / static_cast<unsigned>(a.head_q));
+    work.head = static_cast<int>(pair) - work.sequence * static_cast<int>(a.head_q);
+    work.kv_head = static_cast<int>(static_cast<unsigned>(work.head) / static_cast<unsigned>(a.group()));
+    work.row0 = static_cast<int>(block) * Tile::kRows;
+    const kernels::Span span = span_of(a, call.pointers, work.sequence);
+    work.rows = static_cast<int>(span.len_q);
+    work.q_batch = static_cast<int>(span.q_batch), work.q_first = static_cast<int>(span.q_first);
+    work.kv_batch = static_cast<int>(span.kv_batch), work.kv_first = static_cast<int>(span.kv_first);
+    work.reach = Reach::of(span);
+    if (work.row0 < work.rows) {
+        const Keys keys = any_of_rows(work.reach, work.row0, min(work.row0 + Tile::kRows, work.rows));
+        if (keys.first < keys.end) work.block_begin = keys.first / Tile::kKeys, work.block_end = (keys.end + Tile::kKeys - 1) / Tile::kKeys;
+    }
+    return work;
+}
+
+// A position in a ring: the stage, and the phase of its barriers. A ring's user starts at {} and passes stage after stage.
+template <int Stages> struct Cursor {
+    int stage = 0;
+    std::uint32_t phase = 0;
+    RF_DEVICE void advance() {
+        if (++stage == Stages) stage = 0, phase ^= 1;
+    }
+};
+
+// The block's barriers, by name, and its shared memory.
+template <class Tile> struct Shared {
+    device::SharedAt base;
+
+    RF_DEVICE device::SharedAt query(int group) const { return base + (Tile::kQuery + group * Tile::kGroupBytes); }
+    RF_DEVICE device::SharedAt out(int group) const { return base + (Tile::kOut + group * Tile::kGroupBytes); }
+    RF_DEVICE device::SharedAt keys(int stage) const { return base + (Tile::kKeysAt + stage * Tile::kStageBytes); }
+    RF_DEVICE device::SharedAt values(int stage) const { return base + (Tile::kValuesAt + stage * Tile::kStageBytes); }
+
+    RF_DEVICE device::Barrier keys_full(int stage) const { return barrier(stage); }
+    RF_DEVICE device::Barrier keys_empty(int stage) const { return barrier(Tile::kStages + stage); }
+    RF_DEVICE device::Barrier values_full(int stage) const { return barrier(2 * Tile::kStages + stage); }
+    RF_DEVICE device::Barrier values_empty(int stage) const { return barrier(3 * Tile::kStages + stage); }
+    RF_DEVICE device::Barrier query_full(int group) const { return barrier(4 * Tile::kStages + group); }
+    RF_DEVICE device::Barrier query_empty(int group) const { return barrier(4 * Tile::kStages + Tile::kConsumers + group); }
+    RF_DEVICE device::Barrier work_full(int slot) const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + slot); }
+    RF_DEVICE device::Barrier work_empty(int slot) const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + kSlots + slot); }
+    RF_DEVICE device::Barrier claim() const { return barrier(Tile::kBarrierCount - 1); }
+
+    // By one thread. Consumers arrive once a warp, producers once.
+    RF_DEVICE void init() const {
+        constexpr int kWarps = 4 * Tile::kConsumers;
+        for (int stage = 0; stage < Tile::kStages; ++stage) {
+            keys_full(stage).init(1), values_full(stage).init(1);
+            keys_empty(stage).init(kWarps), values_empty(stage).init(kWarps);
+        }
+        for (int group = 0; group < Tile::kConsumers; ++group) query_full(group).init(1), query_empty(group).init(4);
+        for (int slot = 0; slot < kSlots; ++slot) work_full(slot).init(1), work_empty(slot).init(kWarps + 2);
+        claim().init(1);
+        device::publish_barriers();
+    }
+
+    RF_DEVICE Work& work(int slot) const { return *static_cast<Work*>(__cvta_shared_to_generic((base + (Tile::kWork + slot * kSlotBytes)).address)); }
+
+private:
+    RF_DEVICE device::Barrier barrier(int number) const { return {base + (Tile::kBarriers + number * 8)}; }
+};
+
+#endif
+
+}  // namespace rocforge::kernels::flash::hopper
+#endif

@@ -1,0 +1,108 @@
+// Which of the fused kernels a problem gets. Nothing runs here: the conformance tests judge results.
+#include "kernels/flash/flash.h"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+
+#include "kernels/flash/hopper/tile.h"
+
+using namespace rocforge::kernels;
+
+namespace {
+
+constexpr std::uint64_t kNoLimit = UINT64_MAX;
+constexpr Machine kHopper{Family::sm90, 132};
+
+Operand packed(Type type, std::int64_t heads, std::int64_t sequence, std::int64_t dim) {
+    return {type, heads * sequence * dim, sequence * dim, dim, 1};
+}
+
+// 2 sequences, 8 query heads, 2 kv heads, bf16.
+Attention dense(std::int64_t seq_q, std::int64_t seq_kv, std::int64_t dim, bool causal) {
+    Attention a;
+    a.batch = 2, a.head_q = 8, a.head_kv = 2;
+    a.max_seq_q = a.q_tokens = seq_q, a.max_seq_kv = a.kv_tokens = seq_kv;
+    a.dim = a.dim_v = dim, a.causal = causal;
+    a.q = a.out = packed(Type::bf16, a.head_q, seq_q, dim);
+    a.k = a.v = packed(Type::bf16, a.head_kv, seq_kv, dim);
+    return a;
+}
+
+std::string chosen(const Attention& a, const Machine& machine = kHopper) { return flash::choose(a, machine, kNoLimit).name; }
+
+}  // namespace
+
+TEST_CASE("Hopper's own prefill kernels take tiles by dim, length and the causal rule") {
+    struct Row {
+        std::int64_t seq, dim;
+        bool causal;
+        const char* kernel;
+    };
+    const Row rows[] = {
+        {512, 128, false, "flash_hopper_bf16_128_small"}, {1024, 128, false, "flash_hopper_bf16_128_large"},
+        {1024, 128, true, "flash_hopper_bf16_128_small"}, {2048, 128, true, "flash_hopper_bf16_128_large"},
+        {4096, 64, false, "flash_hopper_bf16_64_small"},  {8192, 64, false, "flash_hopper_bf16_64_large"},
+        {8192, 64, true, "flash_hopper_bf16_64_small"},   {512, 72, false, "flash_hopper_bf16_128_small"},
+        {512, 40, false, "flash_hopper_bf16_64_small"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.seq);
+        CAPTURE(row.dim);
+        CHECK(chosen(dense(row.seq, row.seq, row.dim, row.causal)) == row.kernel);
+        CHECK(chosen(dense(row.seq, row.seq, row.dim, row.causal), {Family::sm80, 108}).starts_with("flash_prefill_bf16_"));
+    }
+}
+
+TEST_CASE("what Hopper's own prefill kernels do not take, the portable one runs") {
+    struct Row {
+        const char* what;
+        void (*change)(Attention&);
+    };
+    const Row rows[] = {
+        {"no softcap", [](Attention& a) { a.softcap = 30; }},
+        {"no ALiBi", [](Attention& a) { a.alibi = true; }},
+        {"no mask", [](Attention& a) { a.mask.type = Type::boolean; }},
+        {"no scale that is not positive", [](Attention& a) { a.scale = -1; }},
+        {"no pages", [](Attention& a) { a.paged = true; }},
+        {"no dim above 128", [](Attention& a) { a.dim = 136; }},
+        {"no broadcast heads", [](Attention& a) { a.k.head = 0; }},
+        {"no stride of 2^40 bytes", [](Attention& a) { a.v.batch = std::int64_t{1} << 39; }},
+        {"no empty cache", [](Attention& a) { a.max_seq_kv = a.kv_tokens = 0; }},
+    };
+    CHECK(chosen(dense(512, 512, 128, false)).starts_with("flash_hopper"));
+    for (const Row& row : rows) {
+        CAPTURE(row.what);
+        Attention a = dense(512, 512, 128, false);
+        row.change(a);
+        CHECK(chosen(a).starts_with("flash_prefill"));
+    }
+}
+
+TEST_CASE("Hopper's prefill keeps one block of threads on each unit, counts tiles in zeroed memory and describes its tensors") {
+    using Tile = flash::hopper::Dim128Small;
+    Attention a = dense(512, 512, 104, false);
+    const Recipe few = flash::choose(a, kHopper, kNoLimit);
+    REQUIRE(few.launches.size() == 1);
+    CHECK(few.launches[0].grid[0] == 2 * 8 * 4);
+    CHECK(few.launches[0].threads == Tile::kThreads);
+    CHECK(few.launches[0].shared_bytes == Tile::kSharedBytes);
+    CHECK(few.zeroed_bytes == 8);
+    CHECK(few.workspace_bytes == 0);
+    REQUIRE(few.boxed);
+    CHECK(few.boxed->q.box_rows == 64);
+    CHECK(few.boxed->k.box_rows == Tile::kKeys);
+    CHECK(few.boxed->k.extent[0] == 104);
+    CHECK(few.boxed->k.extent[2] == 2);
+    CHECK(few.boxed->k.stride_bytes[0] == 208);
+
+    a.batch = 64;
+    CHECK(flash::choose(a, kHopper, kNoLimit).launches[0].grid[0] == kHopper.compute_units);
+
+    a = dense(512, 512, 128, false);
+    a.ragged_q = a.ragged_kv = true, a.q.batch = a.k.batch = a.v.batch = a.out.batch = 0;  // one sequence axis: the batch's stride is unused
+    const Recipe ragged = flash::choose(a, kHopper, kNoLimit);
+    REQUIRE(ragged.boxed);
+    CHECK(ragged.boxed->q.extent[3] == 1);
+    CHECK(ragged.boxed->q.stride_bytes[2] > 0);
+}
