@@ -1,5 +1,5 @@
-// Counts the process's allocations while somebody wants to know, whoever makes them: linked into a program, this stands in front of glibc's malloc.
-// Nothing is counted under a sanitizer, which owns malloc itself, nor what goes to mmap directly.
+// Counting the process's allocations, whoever makes them. What counts is the object library rocforge_count_malloc, which stands in front of glibc's
+// malloc in a program that links it. It is apart from the rest of the kit: a plugin that linked it would get a malloc of its own.
 #ifndef ROCFORGE_CONFORMANCE_ALLOCATIONS_H
 #define ROCFORGE_CONFORMANCE_ALLOCATIONS_H
 
@@ -7,18 +7,13 @@
 
 namespace rocforge::conformance {
 
-// Why nothing can be counted here, or "".
-const char* why_allocations_are_not_counted();
-
-// From its making on, every allocation on every thread is counted. One at a time.
-class CountAllocations {
-public:
-    CountAllocations();
-    ~CountAllocations();
-    CountAllocations(const CountAllocations&) = delete;
-    CountAllocations& operator=(const CountAllocations&) = delete;
-    std::int64_t so_far() const;
+struct MallocCounter {
+    void (*start)();
+    std::int64_t (*stop)();  // allocations on all threads since start()
 };
+
+// nullptr: nobody counts here. A sanitizer owns malloc itself, and what goes to mmap directly is never counted.
+inline const MallocCounter* malloc_counter = nullptr;
 
 }  // namespace rocforge::conformance
 #endif

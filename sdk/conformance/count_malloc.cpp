@@ -4,25 +4,33 @@
 #include <cerrno>
 #include <cstddef>
 
-#include <rocforge/plugin.hpp>
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define ROCFORGE_MALLOC_IS_OWNED
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
+#define ROCFORGE_MALLOC_IS_OWNED
+#endif
+#endif
+#ifndef ROCFORGE_MALLOC_IS_OWNED
 
 namespace {
 
 std::atomic<bool> counting{false};
 std::atomic<std::int64_t> allocations{0};
 
-constexpr bool kSanitized = rocforge::built_with_sanitizer() != RF_SANITIZER_NONE;
+void count() {
+    if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
+}
+
+constexpr rocforge::conformance::MallocCounter kCounter{[] { allocations = 0, counting = true; },
+                                                        [] {
+                                                            counting = false;
+                                                            return allocations.load();
+                                                        }};
+[[maybe_unused]] const bool kKnown = (rocforge::conformance::malloc_counter = &kCounter, true);
 
 }  // namespace
 
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define ROCFORGE_MALLOC_IS_OWNED 1
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) || __has_feature(memory_sanitizer)
-#define ROCFORGE_MALLOC_IS_OWNED 1
-#endif
-#endif
-#ifndef ROCFORGE_MALLOC_IS_OWNED
 extern "C" {
 // glibc's own entry points stay reachable under their internal names, so that these can stand before them for every library of the process.
 void* __libc_malloc(std::size_t);
@@ -30,9 +38,6 @@ void* __libc_calloc(std::size_t, std::size_t);
 void* __libc_realloc(void*, std::size_t);
 void* __libc_memalign(std::size_t, std::size_t);
 
-static void count() {
-    if (counting.load(std::memory_order_relaxed)) allocations.fetch_add(1, std::memory_order_relaxed);
-}
 void* malloc(std::size_t bytes) { return count(), __libc_malloc(bytes); }
 void* calloc(std::size_t n, std::size_t bytes) { return count(), __libc_calloc(n, bytes); }
 void* realloc(void* p, std::size_t bytes) { return count(), __libc_realloc(p, bytes); }
@@ -46,13 +51,3 @@ int posix_memalign(void** p, std::size_t align, std::size_t bytes) {
 }
 }
 #endif
-
-namespace rocforge::conformance {
-
-const char* why_allocations_are_not_counted() { return kSanitized ? "a sanitizer owns malloc, so that allocations cannot be counted" : ""; }
-
-CountAllocations::CountAllocations() { allocations = 0, counting = true; }
-CountAllocations::~CountAllocations() { counting = false; }
-std::int64_t CountAllocations::so_far() const { return allocations; }
-
-}  // namespace rocforge::conformance

@@ -1,0 +1,315 @@
+// One sound backend, "sound", and one for each fault that `rocforge verify` must find, each named after it: attention by the textbook in float32,
+// slow and plain, with that one thing wrong. Which case finds it stands in tests/hostile/verify.cpp.
+#include <rocforge/plugin.hpp>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <string>
+
+#include "conformance/oracle.h"
+#include "conformance/storage.h"
+
+namespace {
+
+using namespace rocforge::conformance;
+using rocforge::Failure;
+
+#define FAULTS(X)                                                                                                                                   \
+    X(sound)                                                                                                                                        \
+    X(off_by_one_tail)                                                                                                                              \
+    X(interleaved_heads)                                                                                                                            \
+    X(top_left) X(nan_on_empty_rows) X(nan_through_mask) X(lse_in_log2) X(strides_ignored) X(reads_past_kv_lens) X(writes_past_out) X(racing_plans) \
+        X(impure_predicate) X(softcap_dropped) X(f16_accumulation) X(window_off_by_one) X(broadcast_misread) X(dim_v_ignored) X(page_order_ignored) \
+            X(sink_forgotten_in_lse) X(differs_from_run_to_run) X(workspace_overrun) X(allocates_in_forward) X(writes_an_input)                     \
+                X(writes_past_a_sequence) X(mute_failure) X(plan_refuses) X(refuses_without_reason) X(another_verdict_without_sink)                 \
+                    X(first_reason_alone) X(workspace_limit_ignored) X(old_struct_sizes) X(no_last_algo) X(counters_left) X(crash_in_forward)       \
+                        X(crash_in_supports) X(crash_in_plan) X(crash_in_init) X(crash_at_exit) X(hang_in_forward) X(hang_in_supports)              \
+                            X(hang_in_init) X(exit_in_forward) X(exit_in_supports) X(abort_in_plan) X(crash_on_dim_72) X(approximate) X(no_device)  \
+                                X(takes_nothing)
+
+enum class Fault {
+#define NAME(fault) fault,
+    FAULTS(NAME)
+#undef NAME
+};
+
+std::int64_t round_up(std::int64_t bytes) { return (bytes + 255) / 256 * 256; }
+
+// The workspace: scores and which keys are kept [max_seq_kv], sums [dim_v].
+struct Space {
+    explicit Space(const rf_problem& p)
+        : scores(0), kept(round_up(p.max_seq_kv * 4)), sums(kept + round_up(p.max_seq_kv)), end(sums + round_up(p.v.shape[3] * 4)) {}
+    std::int64_t scores, kept, sums, end;
+};
+
+[[noreturn]] void hang() {
+    for (;;) ::pause();
+}
+void* (*volatile allocate)(std::size_t) = std::malloc;  // a pair of malloc and free that it saw through, a compiler would drop
+void crash() { std::raise(SIGSEGV); }
+
+// The problem as a faulty backend understands it.
+rf_problem misunderstood(Fault fault, rf_problem p) {
+    if (fault == Fault::top_left) p.features &= ~RF_F_BOTTOM_RIGHT;
+    if (fault == Fault::softcap_dropped) p.features &= ~RF_F_SOFTCAP;
+    if (fault == Fault::window_off_by_one && p.window_left > 0) --p.window_left;
+    if (fault == Fault::strides_ignored) {
+        p.k.stride[2] = p.k.shape[3], p.k.stride[1] = p.k.shape[2] * p.k.stride[2], p.k.stride[0] = p.k.shape[1] * p.k.stride[1];
+    }
+    if (fault == Fault::broadcast_misread && p.mask.stride[0] == 0) p.mask.stride[1] = 0;
+    return p;
+}
+
+class Row {
+public:
+    Row(Fault fault, const rf_problem& problem, const rf_args& args, std::int64_t batch, std::int64_t head, std::int64_t row)
+        : fault_(fault), p(problem), a(args), b(batch), h(head), i(row), sequence_(sequence_of(p, a, b)) {
+        const Space space(p);
+        auto* base = static_cast<std::byte*>(a.workspace);
+        static float racing[1 << 16];  // a plan that keeps its scratch to itself, and shares it
+        scores_ = fault == Fault::racing_plans && p.max_seq_kv <= std::int64_t{1} << 16 ? racing : reinterpret_cast<float*>(base + space.scores);
+        kept_ = reinterpret_cast<std::uint8_t*>(base + space.kept), sums_ = reinterpret_cast<float*>(base + space.sums);
+        head_kv_ = fault == Fault::interleaved_heads ? h % p.k.shape[1] : h / (p.q.shape[1] / p.k.shape[1]);
+        if (fault == Fault::off_by_one_tail && sequence_.len_kv > 1) --sequence_.len_kv;
+    }
+    void compute() {
+        attend();
+        if (any_ || has(RF_F_SINK))
+            normalise();
+        else
+            top_ = -INFINITY;
+        write();
+    }
+
+private:
+    bool has(rf_features bit) const { return (p.features & bit) != 0; }
+    Place place(std::int64_t j) const {
+        if (fault_ != Fault::page_order_ignored || !has(RF_F_PAGED_KV)) return place_of_key(p, a, sequence_, b, j);
+        return {std::min(b * p.block_table_stride + j / p.page_size, p.k.shape[0] - 1), j % p.page_size};
+    }
+    float scale_of(const rf_tensor& scale, const void* data, const Place& at, std::int64_t d, std::int64_t dim) const {
+        if (!has(RF_F_KV_SCALES) || absent(scale.dtype)) return 1;
+        return static_cast<float>(load(scale.dtype, data, offset_of(scale, at.axis0, head_kv_, at.axis2, d / (dim / scale.shape[3]))));
+    }
+    float score(std::int64_t j) const {
+        const Place query = place_of_query(p, sequence_, b, i), key = place(j);
+        float s = 0;
+        for (std::int64_t d = 0; d < p.q.shape[3]; ++d)
+            s += static_cast<float>(load(p.q.dtype, a.q, offset_of(p.q, query.axis0, h, query.axis2, d))) *
+                 static_cast<float>(load(p.k.dtype, a.k, offset_of(p.k, key.axis0, head_kv_, key.axis2, d))) *
+                 scale_of(p.k_scale, a.k_scale, key, d, p.q.shape[3]);
+        s *= p.scale;
+        if (has(RF_F_SOFTCAP)) s = p.softcap * std::tanh(s / p.softcap);
+        if (has(RF_F_ALIBI)) s -= static_cast<float>(load(kF32, a.alibi_slopes, h)) * static_cast<float>(std::abs(i + sequence_.diagonal - j));
+        if (has(RF_F_MASK_ADD)) s += static_cast<float>(load(p.mask.dtype, a.mask, offset_of(p.mask, b, h, i, j)));
+        return s;
+    }
+    void attend() {
+        for (std::int64_t j = 0; j < sequence_.len_kv; ++j) {
+            kept_[j] = attends(p, a, sequence_, b, h, i, j);
+            scores_[j] = kept_[j] ? score(j) : -INFINITY;
+            if (!kept_[j]) continue;
+            any_ = true;
+            top_ = std::fmax(top_, scores_[j]);
+        }
+        if (has(RF_F_SINK)) top_ = std::fmax(top_, static_cast<float>(load(kF32, a.sink, h)));
+    }
+    void normalise() {
+        if (has(RF_F_SINK)) sum_ = std::exp(static_cast<float>(load(kF32, a.sink, h)) - top_);
+        for (std::int64_t j = 0; j < sequence_.len_kv; ++j)
+            if (kept_[j]) sum_ += std::exp(scores_[j] - top_);
+        std::fill_n(sums_, p.v.shape[3], 0.0f);
+        const std::int64_t capacity = fault_ == Fault::reads_past_kv_lens && !has(RF_F_PAGED_KV | RF_F_RAGGED_KV) ? p.max_seq_kv : sequence_.len_kv;
+        for (std::int64_t j = 0; j < capacity; ++j) {
+            const bool kept = j < sequence_.len_kv && kept_[j];
+            const bool read = kept || (fault_ == Fault::nan_through_mask && j < sequence_.len_kv) || j >= sequence_.len_kv;
+            if (read) accumulate(j, kept ? std::exp(scores_[j] - top_) / sum_ : 0);
+        }
+    }
+    void accumulate(std::int64_t j, float weight) {
+        if (has(RF_F_DROPOUT)) weight = dropout_keeps(p, a, b, h, i, j) ? weight / (1 - p.dropout_p) : 0;
+        if (weight == 0 && has(RF_F_DROPOUT) && kept_[j]) return;
+        const Place at = place(j);
+        for (std::int64_t d = 0; d < p.v.shape[3]; ++d) {
+            sums_[d] += weight * static_cast<float>(load(p.v.dtype, a.v, offset_of(p.v, at.axis0, head_kv_, at.axis2, d))) *
+                        scale_of(p.v_scale, a.v_scale, at, d, p.v.shape[3]);
+            if (fault_ == Fault::f16_accumulation) sums_[d] = static_cast<float>(rounded(kF16, sums_[d]));
+        }
+    }
+    void write() const {
+        const Place at = place_of_query(p, sequence_, b, i);
+        const std::int64_t written = fault_ == Fault::dim_v_ignored ? std::min(p.q.shape[3], p.v.shape[3]) : p.v.shape[3];
+        static std::atomic<int> calls{0};
+        for (std::int64_t d = 0; d < written; ++d) {
+            float value = any_ ? sums_[d] : fault_ == Fault::nan_on_empty_rows ? NAN : 0;
+            if (fault_ == Fault::approximate) value *= 1.01f;
+            if (fault_ == Fault::differs_from_run_to_run) value += 1e-7f * static_cast<float>(++calls % 7);
+            store(p.out.dtype, a.out, offset_of(p.out, at.axis0, h, at.axis2, d), value);
+        }
+        if (!has(RF_F_LSE)) return;
+        const bool sink_alone_missing = fault_ == Fault::sink_forgotten_in_lse && has(RF_F_SINK);
+        const float sum = sink_alone_missing ? sum_ - std::exp(static_cast<float>(load(kF32, a.sink, h)) - top_) : sum_;
+        const float lse = any_ || has(RF_F_SINK) ? top_ + std::log(sum) : -INFINITY;
+        store(kF32, a.lse, offset_of(p.lse, at.axis0, h, at.axis2, 0), fault_ == Fault::lse_in_log2 ? lse * std::log2(std::exp(1.0f)) : lse);
+    }
+
+    Fault fault_;
+    const rf_problem& p;
+    const rf_args& a;
+    std::int64_t b, h, i, head_kv_ = 0;
+    Sequence sequence_;
+    float *scores_ = nullptr, *sums_ = nullptr;
+    std::uint8_t* kept_ = nullptr;
+    bool any_ = false;
+    float top_ = -INFINITY, sum_ = 0;
+};
+
+void misbehave(Fault fault, const rf_problem& p, const rf_args& a) {
+    switch (fault) {
+        case Fault::crash_in_forward:
+            return crash();
+        case Fault::crash_on_dim_72:
+            if (p.q.shape[3] == 72) crash();
+            return;
+        case Fault::hang_in_forward:
+            hang();
+        case Fault::exit_in_forward:
+            std::exit(7);
+        case Fault::mute_failure:
+            throw Failure(RF_DEVICE, "");
+        case Fault::allocates_in_forward:
+            return std::free(allocate(100));
+        case Fault::workspace_overrun:
+            static_cast<char*>(a.workspace)[a.workspace_bytes] = 1;
+            return;
+        case Fault::counters_left:
+            *static_cast<char*>(a.zeroed) = 1;
+            return;
+        case Fault::writes_an_input:
+            store(p.k.dtype, const_cast<void*>(a.k), 0, 0.5);
+            return;
+        case Fault::writes_past_out:
+            if (!(p.features & RF_F_RAGGED_Q)) store(p.out.dtype, a.out, p.batch * p.out.stride[0], 1);
+            return;
+        case Fault::writes_past_a_sequence:
+            if (p.features & RF_F_RAGGED_Q)
+                store(p.out.dtype, a.out, offset_of(p.out, 0, 0, load_index(p.index_dtype, a.cu_seqlens_q, p.batch), 0), 1);
+            return;
+        default:
+            return;
+    }
+}
+
+void forward(Fault fault, const rf_problem& told, const rf_args& a) {
+    misbehave(fault, told, a);
+    const rf_problem p = misunderstood(fault, told);
+    for (std::int64_t b = 0; b < p.batch; ++b)
+        for (std::int64_t h = 0; h < p.q.shape[1]; ++h)
+            for (std::int64_t i = 0, rows = sequence_of(p, a, b).len_q; i < rows; ++i) Row(fault, p, a, b, h, i).compute();
+}
+
+bool number(rf_dtype type) { return same(type, kF32) || same(type, kF16) || same(type, kBf16); }
+
+void judge(Fault fault, const rf_problem& p, rocforge::Reasons& reasons) {
+    const std::pair<const char*, const rf_tensor*> numbers[] = {
+        {"q.dtype", &p.q}, {"k.dtype", &p.k}, {"v.dtype", &p.v}, {"out.dtype", &p.out}, {"k_scale.dtype", &p.k_scale}, {"v_scale.dtype", &p.v_scale}};
+    for (const auto& [field, tensor] : numbers) {
+        if (number(tensor->dtype) || (tensor->dtype.bits == 0 && tensor != &p.q)) continue;
+        reasons.refuse(RF_R_DTYPE, field, "code " + std::to_string(tensor->dtype.code), "f32, f16, bf16");
+        if (fault == Fault::first_reason_alone) return;
+    }
+    for (const auto& [scale, dim] : {std::pair{&p.k_scale, p.q.shape[3]}, {&p.v_scale, p.v.shape[3]}})
+        if (!absent(scale->dtype) && (scale->shape[3] < 1 || dim % scale->shape[3] != 0))
+            reasons.refuse(RF_R_SHAPE, "scale.shape[3]", std::to_string(scale->shape[3]), "a divisor of " + std::to_string(dim));
+    if (fault == Fault::takes_nothing) reasons.refuse(RF_R_DISABLED, "q", "anything", "nothing at all");
+    if (fault != Fault::workspace_limit_ignored && static_cast<std::uint64_t>(Space(p).end) > p.workspace_limit_bytes)
+        reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(p.workspace_limit_bytes), std::to_string(Space(p).end));
+}
+
+struct AtExit {
+    bool crashes = false;
+    ~AtExit() {
+        if (crashes) crash();
+    }
+} at_exit;
+
+template <Fault kFault> struct Backend {
+    struct Plan {
+        rf_problem p;
+        void forward(const rf_args& args) const { ::forward(kFault, p, args); }
+    };
+    explicit Backend(const rf_host_api&) {
+        if (kFault == Fault::crash_in_init) crash();
+        if (kFault == Fault::hang_in_init) hang();
+        at_exit.crashes = kFault == Fault::crash_at_exit;
+    }
+    rf_code device(std::int32_t index, rf_device& out) const {
+        if (kFault == Fault::no_device) throw Failure(RF_UNAVAILABLE, "its device is on loan");
+        if (index > 0) return RF_NOT_FOUND;
+        out.arch = out.name = "any";
+        return RF_OK;
+    }
+    rf_code describe(std::string_view, rf_device&) const { return RF_NOT_FOUND; }
+    void supports(const rf_device&, const rf_problem& p, rocforge::Reasons& reasons) const {
+        static std::atomic<int> calls{0};
+        if (kFault == Fault::crash_in_supports) crash();
+        if (kFault == Fault::hang_in_supports) hang();
+        if (kFault == Fault::exit_in_supports) ::_exit(3);
+        if (kFault == Fault::impure_predicate && ++calls % 97 == 0) reasons.refuse(RF_R_DISABLED, "q", "tired", "a rest");
+        if (kFault == Fault::another_verdict_without_sink && reasons.enough()) return;
+        judge(kFault, p, reasons);
+    }
+    rf_code kv_layout(const rf_device&, const rf_problem&, std::uint32_t index, rf_kv_layout& out) const {
+        if (index > 0) return RF_NOT_FOUND;
+        out.kind = RF_KV_CONTIGUOUS;
+        for (std::uint8_t axis = 0; axis < 4; ++axis) out.order[axis] = axis;
+        return RF_OK;
+    }
+    std::unique_ptr<Plan> plan(const rf_device&, const rf_problem& p, std::uint32_t algo, rf_plan_info& info) const {
+        if (kFault == Fault::crash_in_plan) crash();
+        if (kFault == Fault::abort_in_plan) std::abort();
+        if (kFault == Fault::plan_refuses && p.q.shape[3] > 64) throw Failure(RF_UNSUPPORTED, "on second thoughts, no");
+        if (algo > 0 && kFault != Fault::no_last_algo) throw Failure(RF_NOT_FOUND, "there is one algorithm");
+        info.kernel = "textbook";
+        info.flags = RF_P_DETERMINISTIC;
+        info.workspace_bytes = static_cast<std::uint64_t>(Space(p).end);
+        info.zeroed_bytes = kFault == Fault::counters_left ? 4 : 0;
+        return std::make_unique<Plan>(Plan{p});
+    }
+};
+
+template <Fault kFault> rf_code supports(rf_backend* self, const rf_device* device, const rf_problem* problem, const rf_sink* sink) {
+    if (kFault == Fault::old_struct_sizes && problem->struct_size != sizeof(rf_problem)) return RF_INVALID;
+    if (kFault == Fault::another_verdict_without_sink && !sink) return RF_OK;
+    if (kFault == Fault::refuses_without_reason) sink = nullptr;
+    return rocforge::detail::supports<Backend<kFault>>(self, device, problem, sink);
+}
+
+template <Fault kFault> rf_backend_api made(const char* name) {
+    rf_backend_api api = rocforge::backend_table<Backend<kFault>>({.name = name,
+                                                                   .version = "1.0.0",
+                                                                   .vendor = "tests/hostile",
+                                                                   .features = (std::uint64_t{1} << 21) - 1,
+                                                                   .device_kind = RF_DEVICE_CPU,
+                                                                   .flags = kFault == Fault::approximate ? RF_B_APPROXIMATE : 0});
+    api.supports = supports<kFault>;
+    return api;
+}
+
+#define TABLE(fault) const rf_backend_api fault##_table = made<Fault::fault>(#fault);
+FAULTS(TABLE)
+
+}  // namespace
+
+extern "C" rf_code rocforge_plugin_v1(const rf_host_api* host, rf_error*) {
+#define REGISTER(fault) \
+    if (const rf_code code = host->register_backend(host->self, &fault##_table); code != RF_OK) return code;
+    FAULTS(REGISTER)
+    return RF_OK;
+}

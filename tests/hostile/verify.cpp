@@ -1,0 +1,198 @@
+// rocforge verify finds what is wrong: each row is a backend with one fault (plugins/faulty.cpp) and the case that must find it; the sound one passes
+// everything. And whatever a backend does to the process that it runs in, the run goes on and names the case.
+#include <doctest/doctest.h>
+
+#include <rocforge/plugin.hpp>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "world.hpp"
+
+using namespace hostile;
+using nlohmann::json;
+
+TEST_SUITE_BEGIN("verify");
+
+namespace {
+
+struct Verified {
+    int status;
+    json report;
+    std::string people;  // what stood on stderr
+};
+
+// The time limit is for the hangs: far beyond any sound case, sanitized and on a busy machine.
+Verified verify(const std::string& backend, std::vector<std::string> more) {
+    std::vector<std::string> words{"verify", built_plugin("faulty").string(), "--backend", backend, "--json", "--jobs", "2"};
+    words.insert(words.end(), more.begin(), more.end());
+    const Outcome outcome = run(words);
+    return {outcome.status, json::parse(outcome.out, nullptr, false), outcome.err};
+}
+
+std::set<std::string> failed_cases(const Verified& v) {
+    std::set<std::string> names;
+    if (v.report.contains("failures"))
+        for (const json& each : v.report["failures"]) names.insert(each["case"]);
+    return names;
+}
+
+struct Row {
+    const char* fault;
+    const char* found_by;  // a case of level quick
+    const char* words;     // of the failure
+};
+
+constexpr Row kRows[] = {
+    {"off_by_one_tail", "seq/13x31-f32", "out[b=0, h=0, i=0, d=0] is "},
+    {"interleaved_heads", "heads/4-over-2", "out[b=0, h=1"},
+    {"top_left", "causal/bottom-right-7x11", "out["},
+    {"nan_on_empty_rows", "empty/rows-attend-to-nothing", "is nan, not 0"},
+    {"nan_through_mask", "hidden-nan/boolean-mask", "is nan"},
+    {"lse_in_log2", "seq/13x31-f32", "lse["},
+    {"strides_ignored", "layout/bshd-f32", "out["},
+    {"reads_past_kv_lens", "hidden-nan/lengths", "is nan"},
+    {"writes_past_out", "seq/1x1-f32", "it touched memory 0 bytes past the end of out"},
+    {"racing_plans", "law/concurrent-calls-do-not-meet", ""},
+    {"impure_predicate", "law/predicate-is-pure", "supports answers something else"},
+    {"softcap_dropped", "feature/softcap", "out["},
+    {"f16_accumulation", "numbers/equal-values-f32", "out["},
+    {"window_off_by_one", "window/top-left-7x11-left3-right1", "out["},
+    {"broadcast_misread", "mask/bool-broadcast-batch", "out["},
+    {"dim_v_ignored", "dim_v/32-to-64", "was never written"},
+    {"page_order_ignored", "paged/page-16-f32", "out["},
+    {"sink_forgotten_in_lse", "sink/random-f32", "lse["},
+    {"differs_from_run_to_run", "law/results-repeat", "differs bitwise from the first"},
+    {"workspace_overrun", "seq/13x31-f32", "it touched memory 0 bytes past the end of the workspace"},
+    // Beyond the twenty.
+    {"allocates_in_forward", "law/forward-allocates-nothing", "5 calls of forward made 5 allocations"},
+    {"writes_an_input", "seq/13x31-f32", "k, an input, was written to"},
+    {"writes_past_a_sequence", "ragged/q-f32", "belongs to no live row and was written to"},
+    {"mute_failure", "seq/13x31-f32", "RF_DEVICE without a message"},
+    {"plan_refuses", "dim/128-f32", "plan refuses what supports accepts"},
+    {"refuses_without_reason", "law/any-problem-gets-an-answer", "refused without a reason"},
+    {"another_verdict_without_sink", "law/verdict-is-the-same-without-a-sink", "no with a sink and yes without one"},
+    {"first_reason_alone", "law/reasons-are-complete", "where it is the one fault, and not beside others"},
+    {"workspace_limit_ignored", "law/workspace-limits-are-kept", "bytes of workspace, the problem allows 0"},
+    {"old_struct_sizes", "law/longer-structs-are-accepted", "RF_HAS"},
+    {"no_last_algo", "law/failures-have-messages", "not RF_NOT_FOUND"},
+    {"counters_left", "seq/13x31-f32", "zeroed memory was not left zero"},
+    {"crash_in_forward", "seq/1x1-f32", "crashed with SIGSEGV"},
+    {"crash_in_supports", "seq/1x1-f32", "crashed with SIGSEGV"},
+    {"crash_in_plan", "seq/1x1-f32", "crashed with SIGSEGV"},
+    {"crash_in_supports", "law/any-problem-gets-an-answer", "problem 0 of seed 1"},
+    {"crash_at_exit", "seq/1x1-f32", "when the backend was shut down or the process ended"},
+    {"exit_in_forward", "seq/1x1-f32", "ended the process, with exit status 7"},
+    {"exit_in_supports", "seq/1x1-f32", "ended the process, with exit status 3"},
+    {"abort_in_plan", "seq/1x1-f32", "crashed with SIGABRT"},
+};
+
+// Laws that another process's tools answer in the sanitizers' place.
+bool not_for_this_build(const std::string& name) {
+    return rocforge::built_with_sanitizer() != RF_SANITIZER_NONE && name == "law/forward-allocates-nothing";
+}
+
+}  // namespace
+
+TEST_CASE("each fault is found by the case that knows it") {
+    const Outcome listed = run({"verify", "--list"});
+    REQUIRE(listed.status == 0);
+    for (const Row& row : kRows) {
+        const std::string what = std::string(row.fault) + " by " + row.found_by;
+        CAPTURE(what);
+        if (not_for_this_build(row.found_by)) {
+            MESSAGE("skipped: ", row.found_by, ": the sanitizer owns malloc, so that allocations cannot be counted");
+            continue;
+        }
+        CHECK_MESSAGE(contains("\n" + listed.out, std::string("\n") + row.found_by + "\n"), "no case of level quick");
+        const Verified v = verify(row.fault, {"--case", row.found_by});
+        CHECK(v.status == 4);
+        const bool found = v.report.is_object() && v.report.value("failed", 0) == 1;
+        CHECK_MESSAGE(found, v.people);
+        if (!found) continue;
+        const json& failure = v.report["failures"][0];
+        CHECK(failure["case"] == row.found_by);
+        CHECK_MESSAGE(contains(failure["why"].get<std::string>(), row.words), failure["why"].get<std::string>());
+    }
+}
+
+TEST_CASE("the sound twin of all of them passes") {
+    // Sanitized, the laws and a case of each feature tell enough.
+    std::vector<std::string> more;
+    if (rocforge::built_with_sanitizer() != RF_SANITIZER_NONE) more = {"--case", "law/*,feature/*,layout/*,empty/*,hidden-nan/*,!law/any-problem*"};
+    const Verified v = verify("sound", more);
+    CHECK_MESSAGE(v.status == 0, v.people);
+    REQUIRE(v.report.is_object());
+    CHECK(v.report["failed"] == 0);
+    CHECK(v.report["not_run"] == 0);
+    CHECK(v.report["passed"].get<int>() > (more.empty() ? 1300 : 90));
+    CHECK(v.report["skipped"].get<int>() <= 8);  // the laws of devices; of allocations where they cannot be counted
+}
+
+TEST_CASE("after a crash the rest goes on") {
+    const Verified v = verify("crash_on_dim_72", {"--case", "dim/*,odd-dim/*"});
+    CHECK(v.status == 4);
+    CHECK(failed_cases(v) == std::set<std::string>{"dim/72-f32", "dim/72-f16", "dim/72-bf16"});
+    CHECK(v.report["not_run"] == 0);
+    CHECK(v.report["passed"].get<int>() > 80);
+}
+
+TEST_CASE("a backend that hangs is ended at the time limit, and named") {
+    for (const char* where : {"hang_in_forward", "hang_in_supports"}) {
+        CAPTURE(where);
+        const Verified v = verify(where, {"--case", "seq/1x1-f32,seq/1x2-f32,seq/2x1-f32,seq/1x17-f32,seq/17x1-f32,seq/13x31-f32", "--timeout", "1"});
+        CHECK(v.status == 4);
+        REQUIRE(v.report.is_object());
+        REQUIRE(!v.report["failures"].empty());
+        CHECK(v.report["failures"][0]["case"] == "seq/1x1-f32");
+        CHECK(v.report["failures"][0]["why"] == "did not end within 1 s");
+        CHECK_MESSAGE(contains(v.people, "that did not end"), v.people);
+        CHECK(v.report["not_run"].get<int>() > 0);  // given up before every case has taken its second
+    }
+}
+
+TEST_CASE("a backend that cannot be opened is one failure, said once") {
+    const std::tuple<const char*, int, const char*> rows[] = {
+        {"crash_in_init", 4, "crashed with SIGSEGV while it was loaded and opened"},
+        {"hang_in_init", 4, "did not end within 1 s while it was loaded and opened"},
+        {"no_device", 4, "no_device has no device here: cpu: RF_UNAVAILABLE: its device is on loan"},
+        {"nobody", 2, "registers no backend 'nobody'"},
+    };
+    for (const auto& [backend, status, words] : rows) {
+        CAPTURE(backend);
+        const Verified v = verify(backend, {"--timeout", "1"});
+        CHECK(v.status == status);
+        CHECK_MESSAGE(contains(v.people, words), v.people);
+        CHECK(v.report["error"]["status"] == status);
+    }
+}
+
+TEST_CASE("a backend that refuses everything has not passed") {
+    const Verified v = verify("takes_nothing", {"--case", "seq/*"});
+    CHECK(v.status == 3);
+    CHECK(v.report["passed"] == 0);
+    CHECK(v.report["skips"][0]["reason"] == "q needs nothing at all");
+}
+
+TEST_CASE("an approximate backend is reported as one") {
+    const Verified v = verify("approximate", {"--case", "seq/*-f32,law/kv-layouts-are-told"});
+    CHECK(v.status == 0);
+    CHECK(v.report["approximate"] == true);
+    CHECK(v.report["failed"] == 0);
+    CHECK(v.report["inexact"].get<int>() > 0);
+    CHECK_MESSAGE(contains(v.people, "declares itself approximate"), v.people);
+}
+
+TEST_CASE("a reproduce line, typed into a shell, fails again") {
+    const Verified v = verify("crash_on_dim_72", {"--case", "dim/*", "--seed", "3"});
+    REQUIRE(v.report["failed"] == 3);
+    for (const json& failure : v.report["failures"]) {
+        const std::string line = failure["reproduce"];
+        CAPTURE(line);
+        CHECK(contains(line, "--seed 3 --case " + failure["case"].get<std::string>()));
+        CHECK(WEXITSTATUS(std::system((line + " >/dev/null 2>&1").c_str())) == 4);
+    }
+}
+
+TEST_SUITE_END();
