@@ -209,13 +209,15 @@ rf_code rocforge_warning(rocforge_context* context, uint32_t index, const char**
 
 // ---- A problem
 
-void rocforge_problem_init(rf_problem* problem) {
-    if (!problem) return;
-    *problem = rf_problem{};
-    problem->struct_size = sizeof(rf_problem);
-    problem->scale = std::numeric_limits<float>::quiet_NaN();
-    problem->window_left = problem->window_right = -1;
-    problem->workspace_limit_bytes = UINT64_MAX;
+void rocforge_problem_init_sized(rf_problem* problem, uint32_t struct_size) {
+    if (!problem || struct_size < sizeof problem->struct_size) return;
+    std::memset(problem, 0, struct_size);  // a newer caller's fields too
+    problem->struct_size = struct_size;
+    rf_problem preset{};
+    preset.scale = std::numeric_limits<float>::quiet_NaN();
+    preset.window_left = preset.window_right = -1;
+    preset.workspace_limit_bytes = UINT64_MAX;
+    sized_assign(problem, preset);
 }
 
 rf_tensor rocforge_tensor(rf_dtype dtype, int64_t axis0, int64_t axis1, int64_t axis2, int64_t axis3) {
@@ -224,10 +226,9 @@ rf_tensor rocforge_tensor(rf_dtype dtype, int64_t axis0, int64_t axis1, int64_t 
     return {dtype, 0, {axis0, axis1, axis2, axis3}, {times(times(axis1, axis2), axis3), times(axis2, axis3), axis3, 1}};
 }
 
-void rocforge_problem_dense(rf_problem* problem, rf_dtype dtype, int64_t batch, int64_t head_q, int64_t head_kv, int64_t seq_q, int64_t seq_kv,
-                            int64_t dim) {
-    if (!problem) return;
-    rocforge_problem_init(problem);
+void rocforge_problem_set_dense(rf_problem* problem, rf_dtype dtype, int64_t batch, int64_t head_q, int64_t head_kv, int64_t seq_q, int64_t seq_kv,
+                                int64_t dim) {
+    if (!problem || !RF_HAS(problem, workspace_limit_bytes)) return;
     problem->batch = batch;
     problem->max_seq_q = seq_q;
     problem->max_seq_kv = seq_kv;

@@ -1,5 +1,6 @@
-/* Exports one function per struct of plugin.h and rocforge.h, taking a pointer to it: libabigail sees a type only where an exported function
- * reaches it, and the ABI itself hands tables out as const void *. Compared with abidiff between releases; nothing calls these. */
+/* Exports one function per struct of plugin.h and rocforge.h, taking a pointer to it, and one per function of rocforge.h, taking a pointer to that:
+ * libabigail sees a type only where an exported function reaches it, and the ABI itself hands tables out as const void *. Compared with abidiff
+ * between releases; nothing calls these. */
 #include <rocforge/plugin.h>
 #include <rocforge/rocforge.h>
 
@@ -27,3 +28,60 @@ RF_EXPORT void anchor_rocforge_place(const rocforge_place* p) { (void)p; }
 RF_EXPORT void anchor_rocforge_choice_info(const rocforge_choice_info* p) { (void)p; }
 RF_EXPORT void anchor_rocforge_candidate(const rocforge_candidate* p) { (void)p; }
 RF_EXPORT void anchor_rocforge_plan_details(const rocforge_plan_details* p) { (void)p; }
+
+/* A macro, since only a name can say which function is meant. */
+#define ANCHOR(function) \
+    RF_EXPORT void anchor_##function(__typeof__(function)* p) { (void)p; }
+ANCHOR(rocforge_plugin_v1)
+ANCHOR(rocforge_version)
+ANCHOR(rocforge_open)
+ANCHOR(rocforge_close)
+ANCHOR(rocforge_load)
+ANCHOR(rocforge_register)
+ANCHOR(rocforge_set_default)
+ANCHOR(rocforge_plugin)
+ANCHOR(rocforge_backend)
+ANCHOR(rocforge_find_backend)
+ANCHOR(rocforge_device)
+ANCHOR(rocforge_find_device)
+ANCHOR(rocforge_config)
+ANCHOR(rocforge_config_file)
+ANCHOR(rocforge_searched)
+ANCHOR(rocforge_warning)
+ANCHOR(rocforge_problem_init_sized)
+ANCHOR(rocforge_problem_set_dense)
+ANCHOR(rocforge_tensor)
+ANCHOR(rocforge_select)
+ANCHOR(rocforge_choice_release)
+ANCHOR(rocforge_choice_describe)
+ANCHOR(rocforge_choice_candidate)
+ANCHOR(rocforge_choice_reason)
+ANCHOR(rocforge_reason_name)
+ANCHOR(rocforge_kind_name)
+ANCHOR(rocforge_feature_name)
+ANCHOR(rocforge_code_name)
+ANCHOR(rocforge_kv_layout)
+ANCHOR(rocforge_plan)
+ANCHOR(rocforge_plan_choice)
+ANCHOR(rocforge_plan_retain)
+ANCHOR(rocforge_plan_release)
+ANCHOR(rocforge_plan_describe)
+ANCHOR(rocforge_forward)
+ANCHOR(rocforge_attention)
+ANCHOR(rocforge_device_open)
+ANCHOR(rocforge_device_close)
+ANCHOR(rocforge_device_allocate)
+ANCHOR(rocforge_device_release)
+ANCHOR(rocforge_copy_to_device)
+ANCHOR(rocforge_copy_to_host)
+ANCHOR(rocforge_stream_create)
+ANCHOR(rocforge_stream_destroy)
+ANCHOR(rocforge_stream_synchronize)
+ANCHOR(rocforge_mark_create)
+ANCHOR(rocforge_mark_destroy)
+ANCHOR(rocforge_mark_record)
+ANCHOR(rocforge_mark_elapsed_us)
+ANCHOR(rocforge_graph_begin)
+ANCHOR(rocforge_graph_end)
+ANCHOR(rocforge_graph_replay)
+ANCHOR(rocforge_graph_destroy)

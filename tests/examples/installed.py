@@ -181,9 +181,9 @@ def packages(build, work):
             expect(not needs.strip() and "plugin.h" in contents and "template/c/my_backend.c" in contents and ".so" not in contents, needs + contents)
         else:
             expect("rocforge (>=" in needs and "libc6" in needs and "hip" not in needs and contents.count(".so") == 1, needs + contents)
-        run("dpkg-deb", "-x", path, work / "root")
-    listed = run(work / "root/usr/bin/rocforge", "list", env={**os.environ, "LC_ALL": "C"})
-    expect(f"{work}/root/usr/lib/rocforge/plugins/rocforge-cpu.so" in listed, listed)
+        run("dpkg-deb", "-x", path, work / "unpacked")
+    listed = run(work / "unpacked/usr/bin/rocforge", "list", env={**os.environ, "LC_ALL": "C"})
+    expect(f"{work}/unpacked/usr/lib/rocforge/plugins/rocforge-cpu.so" in listed, listed)
 
 
 STEPS = {step.__name__: step for step in (runs, host_by_cmake, host_by_pkgconfig, new_c, new_cpp, new_hip, new_refuses, words, third_party)}

@@ -21,7 +21,8 @@ def output(*command):
 
 
 def exported(binary):
-    return {line.split()[-1].split("@")[0] for line in output("nm", "-D", "--defined-only", binary).splitlines() if line.strip()}
+    symbols = [line.split()[-2:] for line in output("nm", "-D", "--defined-only", binary).splitlines() if line.strip()]
+    return {name.split("@")[0] for kind, name in symbols if kind != "A"}  # A: the name of a symbol version
 
 
 def needed(binary):

@@ -22,12 +22,13 @@ INTRINSICS = {"immintrin.h", "cpuid.h"}
 
 # The include table. Key: a path's prefix, the longest that fits decides. Values: "std", "system", a header's prefix in angle brackets, or a room
 # (a path's prefix ending in /) whose files may be included. Own files are always allowed: the key itself.
-SDK = ["rocforge/plugin.h", "rocforge/plugin.hpp"]
+SDK = ["rocforge/plugin.h", "rocforge/plugin.hpp", "rocforge/slots.h"]
 HOST_API = SDK + ["rocforge/rocforge.h", "rocforge/rocforge.hpp"]
 CORE = ["std", "system", "core/src/", "fmt/"] + SDK + HOST_API
 TABLE = {
     "sdk/": ["std"] + SDK,
     "sdk/conformance/": ["std", "system"] + SDK,
+    "sdk/template/hip/": ["std", "hip/"] + SDK,
     "core/include/": ["std"] + HOST_API,
     "core/src/": CORE,
     "core/src/config": CORE + ["toml++/"],

@@ -112,11 +112,19 @@ ROCFORGE_API rf_code rocforge_warning(rocforge_context*, uint32_t index, const c
 
 /* ---- A problem ------------------------------------------------------------------------------------------------------------------------- */
 
-/* Scale NaN (1/sqrt(dim)), windows -1, no workspace limit; everything else 0. */
-ROCFORGE_API void rocforge_problem_init(rf_problem*);
-/* rocforge_problem_init, then dense contiguous tensors: q, out [batch, head_q, seq_q, dim], k, v [batch, head_kv, seq_kv, dim], all of `dtype`. */
-ROCFORGE_API void rocforge_problem_dense(rf_problem*, rf_dtype dtype, int64_t batch, int64_t head_q, int64_t head_kv, int64_t seq_q, int64_t seq_kv,
-                                         int64_t dim);
+/* Scale NaN (1/sqrt(dim)), windows -1, no workspace limit; everything else 0. struct_size is the caller's sizeof(rf_problem): a newer library writes
+ * no further. C and C++ call rocforge_problem_init(); this is what bindings of other languages call. */
+ROCFORGE_API void rocforge_problem_init_sized(rf_problem*, uint32_t struct_size);
+static inline void rocforge_problem_init(rf_problem* problem) { rocforge_problem_init_sized(problem, (uint32_t)sizeof(rf_problem)); }
+/* Makes a problem that was initialised dense: contiguous q, out [batch, head_q, seq_q, dim], k, v [batch, head_kv, seq_kv, dim], all of `dtype`. */
+ROCFORGE_API void rocforge_problem_set_dense(rf_problem*, rf_dtype dtype, int64_t batch, int64_t head_q, int64_t head_kv, int64_t seq_q,
+                                             int64_t seq_kv, int64_t dim);
+/* Both. */
+static inline void rocforge_problem_dense(rf_problem* problem, rf_dtype dtype, int64_t batch, int64_t head_q, int64_t head_kv, int64_t seq_q,
+                                          int64_t seq_kv, int64_t dim) {
+    rocforge_problem_init(problem);
+    rocforge_problem_set_dense(problem, dtype, batch, head_q, head_kv, seq_q, seq_kv, dim);
+}
 /* A contiguous tensor of that shape, alignment one element. */
 ROCFORGE_API rf_tensor rocforge_tensor(rf_dtype dtype, int64_t axis0, int64_t axis1, int64_t axis2, int64_t axis3);
 

@@ -9,8 +9,8 @@ static float dot(const float* a, const float* b, int64_t n) {
     return sum;
 }
 
-/* One row of out. Each score is computed twice, so that no workspace is needed. */
-static void attend(const rf_problem* p, const float* q, const float* k, const float* v, float* out) {
+/* Fills one row of out and returns its lse. Each score is computed twice, so that no workspace is needed. */
+static float attend(const rf_problem* p, const float* q, const float* k, const float* v, float* out) {
     const int64_t dim = p->q.shape[3], dim_v = p->v.shape[3], k_step = p->k.stride[2], v_step = p->v.stride[2];
     float largest = -INFINITY, sum = 0;
     for (int64_t d = 0; d < dim_v; ++d) out[d] = 0; /* what a row without keys keeps */
@@ -21,30 +21,30 @@ static void attend(const rf_problem* p, const float* q, const float* k, const fl
         for (int64_t d = 0; d < dim_v; ++d) out[d] += weight * v[j * v_step + d];
     }
     for (int64_t d = 0; d < dim_v && p->max_seq_kv > 0; ++d) out[d] /= sum;
+    return largest + logf(sum);
 }
 
 static rf_code forward(const rf_plan* plan, const rf_args* args, rf_error* error) {
     const rf_problem* p = rf_problem_of(plan);
     const float *q = args->q, *k = args->k, *v = args->v;
-    (void)error;
     for (int64_t b = 0; b < p->batch; ++b)
         for (int64_t h = 0, group = p->q.shape[1] / p->k.shape[1]; h < p->q.shape[1]; ++h)
-            for (int64_t i = 0; i < p->max_seq_q; ++i)
-                attend(p, q + rf_row(&p->q, b, h, i), k + rf_row(&p->k, b, h / group, 0), v + rf_row(&p->v, b, h / group, 0),
-                       (float*)args->out + rf_row(&p->out, b, h, i));
+            for (int64_t i = 0; i < p->max_seq_q; ++i) {
+                const float lse = attend(p, q + rf_row(&p->q, b, h, i), k + rf_row(&p->k, b, h / group, 0), v + rf_row(&p->v, b, h / group, 0),
+                                         (float*)args->out + rf_row(&p->out, b, h, i));
+                if (p->features & RF_F_LSE) ((float*)args->lse)[rf_row(&p->lse, b, h, i)] = lse;
+            }
     return RF_OK;
 }
 
 /* Sees geometry alone; the verdict is the same with and without a sink, and a sink hears every reason. */
 static rf_code supports(rf_backend* self, const rf_device* device, const rf_problem* p, const rf_sink* sink) {
     const rf_dtype f32 = {RF_T_FLOAT, 32, 1};
-    (void)self, (void)device;
     return rf_only_dtype(p, f32, sink, "use backend \"cpu\"");
 }
 
 static rf_code plan(rf_backend* self, const rf_device* device, const rf_problem* p, uint32_t algo, rf_plan** out, rf_plan_info* info,
                     rf_error* error) {
-    (void)self, (void)device;
     return rf_plan_problem(p, "textbook", RF_P_DETERMINISTIC, algo, out, info, error);
 }
 
@@ -53,7 +53,7 @@ static const rf_backend_api table = {.struct_size = sizeof table,
                                      .name = "my_backend",
                                      .version = "0.1.0",
                                      .vendor = "the authors of my_backend",
-                                     .features = RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_DETERMINISTIC,
+                                     .features = RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_LSE | RF_F_DETERMINISTIC,
                                      .device_kind = RF_DEVICE_CPU,
                                      .init = rf_stateless_init,
                                      .shutdown = rf_stateless_shutdown,
@@ -65,7 +65,4 @@ static const rf_backend_api table = {.struct_size = sizeof table,
                                      .forward = forward,
                                      .plan_free = rf_plan_problem_free};
 
-rf_code rocforge_plugin_v1(const rf_host_api* host, rf_error* error) {
-    (void)error;
-    return host->register_backend(host->self, &table);
-}
+rf_code rocforge_plugin_v1(const rf_host_api* host, rf_error* error) { return host->register_backend(host->self, &table); }

@@ -38,6 +38,7 @@ struct Plan {
             for (std::int64_t d = 0; d < dim_v; ++d) out[d] += weight * v[d];
         }
         for (std::int64_t d = 0; d < dim_v && p.max_seq_kv > 0; ++d) out[d] /= sum;
+        if (p.features & RF_F_LSE) *const_cast<float*>(row(args.lse, p.lse, b, h, i)) = largest + std::log(sum);
     }
 
     void forward(const rf_args& args) const {
@@ -100,7 +101,7 @@ private:
 constexpr rf_backend_api kTable = rocforge::backend_table<Backend>({.name = "my_backend",
                                                                     .version = "0.1.0",
                                                                     .vendor = "the authors of my_backend",
-                                                                    .features = RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_DETERMINISTIC,
+                                                                    .features = RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_LSE | RF_F_DETERMINISTIC,
                                                                     .device_kind = RF_DEVICE_CPU});
 
 }  // namespace

@@ -35,8 +35,8 @@ private:
 
 struct Rows {
     const float *q, *k, *v;
-    float* out;
-    rf_tensor q_shape, k_shape, v_shape, out_shape;
+    float *out, *lse;  // lse: NULL where nobody wants it
+    rf_tensor q_shape, k_shape, v_shape, out_shape, lse_shape;
     std::int64_t rows, seq_q, seq_kv;
     float scale;
 };
@@ -67,6 +67,7 @@ __global__ void attend(Rows r) {
         for (std::int64_t d = 0; d < dim_v; ++d) out[d] += weight * v[j * r.v_shape.stride[2] + d];
     }
     for (std::int64_t d = 0; d < dim_v && r.seq_kv > 0; ++d) out[d] /= sum;
+    if (r.lse) r.lse[at(r.lse_shape, b, h, i)] = largest + logf(sum);
 }
 
 struct Plan {
@@ -79,10 +80,12 @@ struct Plan {
                         static_cast<const float*>(a.k),
                         static_cast<const float*>(a.v),
                         static_cast<float*>(a.out),
+                        p.features & RF_F_LSE ? static_cast<float*>(a.lse) : nullptr,
                         p.q,
                         p.k,
                         p.v,
                         p.out,
+                        p.lse,
                         p.batch * p.q.shape[1] * p.max_seq_q,
                         p.max_seq_q,
                         p.max_seq_kv,
@@ -218,7 +221,7 @@ private:
 constexpr rf_backend_api kTable = rocforge::backend_table<Backend>({.name = "my_backend",
                                                                     .version = "0.1.0",
                                                                     .vendor = "the authors of my_backend",
-                                                                    .features = RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_DETERMINISTIC,
+                                                                    .features = RF_F_GROUPED_HEADS | RF_F_DIM_V | RF_F_LSE | RF_F_DETERMINISTIC,
                                                                     .device_kind = RF_DEVICE_ROCM});
 
 }  // namespace
