@@ -301,6 +301,7 @@ std::vector<Item> chosen_items(const VerifyFlags& flags) {
     const bool named = !flags.cases.empty();
     std::vector<Item> items = conformance::items(flags.full() || named ? conformance::Level::full : conformance::Level::quick, flags.seed);
     std::vector<std::string> names;
+    names.reserve(items.size());
     for (const Item& item : items) names.push_back(item.name);
     std::erase_if(items, [&](const Item& item) { return !conformance::matches_any(flags.cases, item.name); });
     if (items.empty())

@@ -63,6 +63,7 @@ struct Pipe {
 
 pid_t spawn(std::vector<std::string> words, const Pipe& told, const Pipe& output) {
     std::vector<char*> argv;
+    argv.reserve(words.size() + 1);
     for (std::string& word : words) argv.push_back(word.data());
     argv.push_back(nullptr);
     posix_spawn_file_actions_t actions;

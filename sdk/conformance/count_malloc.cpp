@@ -33,10 +33,10 @@ constexpr rocforge::conformance::MallocCounter kCounter{[] { allocations = 0, co
 
 extern "C" {
 // glibc's own entry points stay reachable under their internal names, so that these can stand before them for every library of the process.
-void* __libc_malloc(std::size_t);
-void* __libc_calloc(std::size_t, std::size_t);
-void* __libc_realloc(void*, std::size_t);
-void* __libc_memalign(std::size_t, std::size_t);
+void* __libc_malloc(std::size_t);                 // NOLINT(bugprone-reserved-identifier)
+void* __libc_calloc(std::size_t, std::size_t);    // NOLINT(bugprone-reserved-identifier)
+void* __libc_realloc(void*, std::size_t);         // NOLINT(bugprone-reserved-identifier)
+void* __libc_memalign(std::size_t, std::size_t);  // NOLINT(bugprone-reserved-identifier)
 
 void* malloc(std::size_t bytes) { return count(), __libc_malloc(bytes); }
 void* calloc(std::size_t n, std::size_t bytes) { return count(), __libc_calloc(n, bytes); }

@@ -23,8 +23,8 @@ void must_plan(Subject& subject, const Backend& backend, const rf_problem& probl
 void demand_right(const Prepared& prepared, const std::string& when) {
     const Comparison c = compare(prepared.expectation, prepared.tensors.problem(), prepared.tensors.args());
     if (!c.passed) throw Broken(when + ": " + c.where);
-    for (const std::string& wrong : {prepared.tensors.damage(), prepared.tensors.unwritten()})
-        if (!wrong.empty()) throw Broken(when + ": " + wrong);
+    for (std::string wrong : {prepared.tensors.damage(), prepared.tensors.unwritten()})
+        if (!wrong.empty()) throw Broken(wrong.insert(0, when + ": "));
 }
 
 void require_host(Subject& subject) {

@@ -69,6 +69,7 @@ void predicate_is_pure(Subject& subject) {
     const auto problems = table_problems(subject);
     const Backend& backend = subject.backend();
     std::vector<Answer> first;
+    first.reserve(problems.size());
     for (const auto& [name, problem] : problems) first.push_back(backend.ask(subject.device(), problem));
     const auto check = [&](std::size_t n, const char* when) {
         const Answer again = backend.ask(subject.device(), problems[n].second);

@@ -60,7 +60,7 @@ Verdict on_host(Subject& subject, const Case& c) {
             continue;
         }
         Prepared prepared = expected.with(std::move(tensors));
-        const Verdict one = run_on_host(subject, backend, prepared, problem);
+        Verdict one = run_on_host(subject, backend, prepared, problem);
         if (one.outcome != Outcome::passed) return one;
         keep_worse(verdict, one);
     }
@@ -115,7 +115,7 @@ Verdict on_device(Subject& subject, const Case& c) {
         const Answer answer = subject.backend().ask(subject.device(), problem);
         if (!answer.supported) return refused(answer);
         Prepared prepared = expected.with(std::move(tensors));
-        const Verdict one = run(prepared, [&](const rf_problem&, const rf_args&, std::string& why) {
+        Verdict one = run(prepared, [&](const rf_problem&, const rf_args&, std::string& why) {
             return run_staged(subject, manner, prepared.tensors, problem, why);
         });
         if (one.outcome != Outcome::passed) return one;

@@ -195,4 +195,96 @@ TEST_CASE("a reproduce line, typed into a shell, fails again") {
     }
 }
 
+TEST_CASE("a command line that names nothing to verify says what is missing") {
+    const std::string plugin = built_plugin("faulty").string();
+    struct Usage {
+        std::vector<std::string> words;
+        int status;
+        const char* told;
+    };
+    const Usage rows[] = {
+        {{}, 2, "name a plugin file or a backend"},
+        {{plugin}, 2, "choose one with --backend"},
+        {{"nobody"}, 2, "no backend is called 'nobody'"},
+        {{"./no-such.so"}, 5, "no-such.so cannot be read: No such file or directory"},
+        {{built_plugin("no_entry").string()}, 5, "rocforge_plugin_v1"},
+        {{built_plugin("returns_error").string()}, 5, "rocforge_plugin_v1 returned"},
+        {{plugin, "--backend", "soud"}, 2, "did you mean 'sound'?"},
+        {{"cpu", "--backend", "sound"}, 2, "--backend chooses among those of a file"},
+        {{plugin, "--backend", "sound", "--case", "seq/13x31-f33"}, 2, "did you mean 'seq/13x31-f32'?"},
+        {{plugin, "--backend", "sound", "--level", "half"}, 2, "wanted quick or full"},
+        {{plugin, "--backend", "sound", "--device", "gfx942"}, 2, "the device must be here"},
+        {{plugin, "--backend", "sound", "--device", "cuda:0"}, 2, "is registered for no device of the kind"},
+        {{plugin, "--backend", "sound", "--device", "cpu:7"}, 4, "it has no device of that number"},
+        {{plugin, "--backend", "sound", "--jobs", "0"}, 2, "--jobs: 0 is below 1"},
+        {{plugin, "--backend", "sound", "--timeout", "never"}, 2, "--timeout"},
+        {{plugin, "--backend", "sound", "--case", "seq/1x1-f32", "--junit", "/dev/full"}, 5, "it is no regular file"},
+        {{plugin, "--backend", "sound", "--config", "/no/such.toml"}, 5, "/no/such.toml"},
+    };
+    for (const Usage& row : rows) {
+        std::vector<std::string> words{"verify"};
+        words.insert(words.end(), row.words.begin(), row.words.end());
+        const Outcome outcome = run(words);
+        CAPTURE(outcome.err);
+        CHECK(outcome.status == row.status);
+        CHECK(outcome.out.empty());
+        CHECK(contains(outcome.err, row.told));
+        CHECK(std::count(outcome.err.begin(), outcome.err.end(), '\n') == 1);
+    }
+}
+
+TEST_CASE("the JSON report is one object of the documented shape, and people read stderr") {
+    const Verified v = verify("off_by_one_tail", {"--case", "seq/1x1-f32,seq/13x31-f32,law/marks-measure"});
+    REQUIRE(v.report.is_object());
+    CHECK(v.report["backend"] == "off_by_one_tail");
+    CHECK(v.report["passed"] == 1);
+    CHECK(v.report["failed"] == 1);
+    CHECK(v.report["skipped"] == 1);
+    CHECK(v.report["device"] == "cpu");
+    CHECK(v.report["level"] == "quick");
+    const json& failure = v.report["failures"].at(0);
+    CHECK(failure["max_error"].get<double>() > failure["tolerance"].get<double>());
+    CHECK(contains(v.people, "1 passed, 1 failed, 1 skipped"));
+    CHECK_FALSE(contains(v.people, "\033"));  // no terminal: no colour, no progress
+    CHECK_FALSE(contains(v.people, "\r"));
+}
+
+TEST_CASE("the JUnit report appears whole, with a line for every case") {
+    const Folder folder;
+    const std::string file = (folder / "report.xml").string();
+    const Verified v = verify("crash_on_dim_72", {"--case", "dim/*-f32,law/marks-measure", "--junit", file});
+    CHECK(v.status == 4);
+    CHECK(folder.names() == "report.xml");  // and nothing beside it
+    const std::string text = read_file(file);
+    const auto count = [&](std::string_view part) {
+        std::size_t found = 0;
+        for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+        return found;
+    };
+    CHECK(text.starts_with("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite "));
+    CHECK(count("<testcase ") == 20);
+    CHECK(count("<failure message=\"crashed with SIGSEGV") == 1);
+    CHECK(count("<skipped message=") == 1);
+    CHECK(contains(text, "tests=\"20\" failures=\"1\" skipped=\"1\""));
+    CHECK(count("<testcase ") == count("/>\n") + count("</testcase>"));
+    CHECK(text.ends_with("</testsuite>\n</testsuites>\n"));
+}
+
+TEST_CASE("a report that does not fit on the disk is a failure, and leaves nothing") {
+    const Folder folder;
+    const Outcome outcome =
+        run({"verify", built_plugin("faulty").string(), "--backend", "sound", "--case", "seq/*", "--junit", (folder / "report.xml").string()}, {},
+            {.file_bytes = 4096, .standard_output = {}});
+    CHECK(outcome.status != 0);
+    CHECK(folder.names().empty());
+}
+
+TEST_CASE("another seed makes other values under the same names") {
+    const Outcome first = run({"verify", "--list", "--seed", "1"}), second = run({"verify", "--list", "--seed", "2"});
+    CHECK(first.status == 0);
+    CHECK(first.out == second.out);
+    const auto error = [](const char* seed) { return verify("approximate", {"--case", "seq/13x31-f32", "--seed", seed}).people; };
+    CHECK(contains(error("2"), "seed 2"));
+}
+
 TEST_SUITE_END();
