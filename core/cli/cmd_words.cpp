@@ -19,7 +19,7 @@ struct Flag {
 
 std::vector<Flag> flags_of(const CLI::App& command) {
     std::vector<Flag> out;
-    for (const CLI::Option* option : command.get_options()) {
+    for (const CLI::Option* option : command.get_options([](const CLI::Option* each) { return !each->get_group().empty(); })) {
         for (const std::string& name : option->get_lnames())
             out.push_back({"--" + name, option->get_items_expected_max() > 0 ? option->get_type_name() : "", option->get_description()});
     }

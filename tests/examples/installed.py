@@ -160,8 +160,8 @@ def words(tree, _work, _project):
 
 def third_party(tree, work, project):
     configure_and_build(f"{project}/examples/third_party_backend", work / "build", tree)
-    run("ctest", "--test-dir", work / "build", "--output-on-failure", env=on_path(tree))
-    verify(tree, work / "build/rocforge-block_sparse.so")
+    told = run("ctest", "--test-dir", work / "build", "--output-on-failure", env=on_path(tree))
+    expect("1/1 Test" in told and "verify" in told, told)
 
 
 def packages(build, work):
