@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "flags.hpp"
+#include "matrix.hpp"
 #include "problem.hpp"
 #include "terminal.hpp"
 
@@ -22,7 +23,7 @@ struct ExplainFlags {
     rf_dtype dtype = kF32;
     Extents extents;  // what the flags below set directly
     std::string device, backend;
-    bool json = false;
+    bool json = false, matrix = false;
 };
 
 constexpr const char* kHelp =
@@ -32,6 +33,7 @@ Examples:
   rocforge explain --q 2x16x512x64
   rocforge explain --q 1x32x1x128 --kv-heads 8 --kv-len 8192 --dtype bf16 --paged 16
   rocforge explain --q 8x32x512x128 --ragged --paged 16 --causal bottom-right --device x86-64-v3 --json
+  rocforge explain --matrix
 
 Exit status: 0 a backend would run it, 3 none would (all reasons printed), 2 bad usage, 4 no such device here)";
 
@@ -74,7 +76,19 @@ void print_people(const Terminal& terminal, const Verdict& verdict, const rf_dev
     terminal.lines(refusal_lines(terminal, verdict.candidates));
 }
 
+Status print_matrix(const ExplainFlags& flags) {
+    const Context context = open_context(flags.common);
+    const std::vector<Support> matrix = support_matrix(context.get(), flags.device);
+    if (flags.json)
+        print_json(to_json(matrix));
+    else
+        fmt::print("{}", to_markdown(matrix));
+    return Status::kDone;
+}
+
 Status explain(const ExplainFlags& flags) {
+    if (flags.matrix) return print_matrix(flags);
+    if (!flags.q) throw Quit(Status::kUsage, "--q is required (or --matrix). See rocforge explain --help");
     const rf_problem problem = problem_of_flags(flags);
     const Context context = open_context(flags.common);
     const rf_device device = find_device(context.get(), flags.device, flags.backend);
@@ -89,7 +103,7 @@ Status explain(const ExplainFlags& flags) {
 }
 
 void add_geometry(CLI::App& command, ExplainFlags& flags) {
-    add_value(command, "--q", flags.q, parse_shape, "BxHxSxD", "Shape of q: batch, query heads, sequence, dim")->required();
+    add_value(command, "--q", flags.q, parse_shape, "BxHxSxD", "Shape of q: batch, query heads, sequence, dim");
     add_value(command, "--kv-heads", flags.kv_heads, parse_extent, "N", "Heads of k and v; unset: q's");
     add_value(command, "--kv-len", flags.kv_len, parse_extent, "N", "Keys, or with lengths their capacity; unset: q's sequence");
     add_value(command, "--dim-v", flags.dim_v, parse_extent, "N", "Dim of v and out; unset: q's");
@@ -114,6 +128,7 @@ Command add_explain(CLI::App& app) {
     command->add_option("--device", flags->device, "cpu, rocm:0, or an arch: x86-64-v3, gfx942 once a GPU backend is installed")->type_name("DEVICE");
     command->add_option("--backend", flags->backend, "As a named choice: would this backend run it?")->type_name("NAME");
     command->add_flag("--json", flags->json, "One object {chosen, why, backends} on stdout");
+    command->add_flag("--matrix", flags->matrix, "Instead: what each backend runs on --device, or on every known arch, as Markdown or JSON");
     add_common(*command, flags->common);
     return {command, [flags] { return explain(*flags); }};
 }

@@ -1,0 +1,210 @@
+#include "matrix.hpp"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <numeric>
+#include <utility>
+
+#include "names.hpp"
+#include "problem.hpp"
+
+namespace rocforge::cli {
+namespace {
+
+constexpr std::array<const char*, 7> kDevices{"cpu", "gfx90a", "gfx942", "gfx1100", "gfx1201", "sm_80", "sm_90"};
+constexpr std::array<std::pair<const char*, rf_dtype>, 3> kDtypes{{{"f16", kF16}, {"bf16", kBF16}, {"f32", kF32}}};
+constexpr std::int64_t kMostDim = 1024;
+
+// What a probe changes about the plainest problem of its type.
+struct Probe {
+    Extents extents{.batch = 2, .head_q = 8, .head_kv = 8, .seq_q = 128, .seq_kv = 128, .dim = 128, .dim_v = 128};
+    Rules rules;
+    std::int64_t diagonal = 0;
+    bool kv_dtype = false, kv_scales = false, out_dtype = false, deterministic = false;
+};
+
+// By bit of rf_features: the least that uses it.
+constexpr std::array<void (*)(Probe&), 21> kFeatures{
+    [](Probe& p) { p.rules.causal = Causal::kTopLeft; },
+    [](Probe& p) { p.rules.causal = Causal::kBottomRight; },
+    [](Probe& p) { p.rules.window_left = 32; },
+    [](Probe& p) { p.extents.head_kv = 2; },
+    [](Probe& p) { p.extents.mask = kBool; },
+    [](Probe& p) { p.extents.mask = kF32; },
+    [](Probe& p) { p.extents.alibi = true; },
+    [](Probe& p) { p.rules.softcap = 30; },
+    [](Probe& p) { p.extents.sink = true; },
+    [](Probe& p) { p.extents.kv_lengths = true; },
+    [](Probe& p) { p.extents.ragged = p.extents.kv_lengths = true; },
+    [](Probe& p) { p.extents.page_size = 64; },
+    [](Probe& p) { p.rules.lse = true; },
+    [](Probe& p) { p.extents.dim_v = 64; },
+    [](Probe& p) { p.rules.dropout_p = 0.125f; },
+    [](Probe& p) { p.deterministic = true; },
+    [](Probe& p) { p.kv_dtype = true; },
+    [](Probe& p) { p.kv_scales = true; },
+    [](Probe& p) { p.extents.ragged = true; },
+    [](Probe& p) {
+        p.rules.causal = Causal::kTopLeft;
+        p.diagonal = 16;
+    },
+    [](Probe& p) { p.out_dtype = true; },
+};
+static_assert(int{kFeatures.size()} == std::popcount(RF_F_ALL), "a feature without a probe");
+
+rf_dtype other_than(rf_dtype dtype) { return same(dtype, kF32) ? kF16 : kF32; }
+
+rf_problem problem_of(Probe probe, rf_dtype dtype) {
+    probe.extents.dtype = dtype;
+    rf_problem problem = problem_of(probe.extents, probe.rules);
+    problem.diagonal = probe.diagonal;
+    if (probe.deterministic) problem.features |= RF_F_DETERMINISTIC;
+    if (probe.kv_dtype) problem.k.dtype = problem.v.dtype = other_than(dtype);
+    if (probe.out_dtype) problem.out.dtype = other_than(dtype);
+    if (probe.kv_scales) {
+        problem.features |= RF_F_KV_SCALES;
+        problem.k_scale = dense_tensor(kF32, problem.k.shape[0], problem.k.shape[1], problem.k.shape[2], 1, Layout::kBhsd);
+        problem.v_scale = problem.k_scale;
+    }
+    return problem;
+}
+
+// Whether each backend of the device's kind runs a problem, in the order of registration.
+struct Answer {
+    bool runs = false, built = true;
+};
+
+Answer answer_of(const Candidate& candidate) {
+    const auto not_built = [](const Reason& reason) { return reason.code == rocforge_reason_name(RF_R_NOT_BUILT); };
+    const bool built = std::none_of(candidate.reasons.begin(), candidate.reasons.end(), not_built);
+    return {candidate.supported || (!built && std::all_of(candidate.reasons.begin(), candidate.reasons.end(), not_built)), built};
+}
+
+class Asked {
+public:
+    Asked(rocforge_context* context, const rf_device& device) : context_(context), device_(device) {}
+    Answer operator()(const std::string& backend, const Probe& probe, rf_dtype dtype) const {
+        for (const Candidate& candidate : select(context_, device_, problem_of(probe, dtype), "").candidates)
+            if (candidate.name == backend && candidate.device_kind == device_.kind) return answer_of(candidate);
+        return {};
+    }
+
+private:
+    rocforge_context* context_;
+    const rf_device& device_;
+};
+
+Support support_of(rocforge_context* context, const rf_device& device, const std::string& backend) {
+    Support out{.backend = backend, .device_kind = device.kind, .devices = {device_name(device)}};
+    const Asked asked(context, device);
+    // The type in which features and dims are asked: the first that any of them is answered in.
+    const rf_dtype* base = nullptr;
+    for (const auto& [name, dtype] : kDtypes) {
+        const Answer plain = asked(backend, {}, dtype);
+        if (!plain.built) out.not_built = out.devices;
+        if (plain.runs) out.dtypes.emplace_back(name);
+        if (plain.runs && !base) base = &dtype;
+    }
+    if (!base) base = &kDtypes.back().second;
+    for (std::uint32_t bit = 0; bit < kFeatures.size(); ++bit) {
+        Probe probe;
+        kFeatures[bit](probe);
+        if (asked(backend, probe, *base).runs) out.features.emplace_back(rocforge_feature_name(bit));
+    }
+    for (std::int64_t dim = 1; dim <= kMostDim; ++dim) {
+        Probe probe;
+        probe.extents.dim = probe.extents.dim_v = dim;
+        if (asked(backend, probe, *base).runs) out.head_dims.push_back(dim);
+    }
+    return out;
+}
+
+// "8 to 256 by 8"
+std::string dims_text(const std::vector<std::int64_t>& dims) {
+    if (dims.empty()) return "";
+    if (dims.size() == 1) return std::to_string(dims[0]);
+    std::int64_t step = dims[1] - dims[0];
+    for (std::size_t n = 1; n < dims.size(); ++n) step = std::gcd(step, dims[n] - dims[n - 1]);
+    const bool whole = static_cast<std::int64_t>(dims.size()) == (dims.back() - dims.front()) / step + 1;
+    const std::string most = dims.back() == kMostDim ? fmt::format("{} or more", kMostDim) : std::to_string(dims.back());
+    return whole ? fmt::format("{} to {}{}", dims.front(), most, step > 1 ? fmt::format(" by {}", step) : "")
+                 : fmt::format("{}", fmt::join(dims, ", "));
+}
+
+bool holds(const std::vector<std::string>& words, const std::string& word) { return std::find(words.begin(), words.end(), word) != words.end(); }
+
+}  // namespace
+
+std::vector<Support> support_matrix(rocforge_context* context, const std::string& device) {
+    std::vector<std::string> names{device};
+    if (device.empty()) names.assign(kDevices.begin(), kDevices.end());
+    std::vector<Support> out;
+    for (const auto& backend : collect<rocforge_backend_info>(context, rocforge_backend)) {
+        const std::size_t first = out.size();
+        for (const std::string& name : names) {
+            rf_device found{};
+            found.struct_size = sizeof found;
+            LibraryError error;
+            const rf_code code = rocforge_find_device(context, name.c_str(), nullptr, &found, &error);
+            if (code != RF_OK && !device.empty()) check(code, error);
+            if (code != RF_OK || found.kind != backend.device_kind) continue;
+            Support support = support_of(context, found, backend.name);
+            const auto equal = std::find_if(out.begin() + static_cast<std::ptrdiff_t>(first), out.end(), [&](const Support& other) {
+                return other.dtypes == support.dtypes && other.features == support.features && other.head_dims == support.head_dims;
+            });
+            if (equal == out.end()) {
+                out.push_back(std::move(support));
+                continue;
+            }
+            equal->devices.push_back(support.devices.front());
+            equal->not_built.insert(equal->not_built.end(), support.not_built.begin(), support.not_built.end());
+        }
+    }
+    return out;
+}
+
+std::string to_markdown(const std::vector<Support>& matrix) {
+    std::string out = "|", rule = "|---|";
+    const auto row = [&](const std::string& name, const auto& cell) {
+        out += fmt::format("| {} |", name);
+        for (const Support& support : matrix) {
+            const std::string text = cell(support);
+            out += text.empty() ? " |" : fmt::format(" {} |", text);
+        }
+        out += '\n';
+    };
+    out += " |";
+    for (const Support& support : matrix) {
+        out += fmt::format(" {} on {} |", support.backend, fmt::join(support.devices, ", "));
+        rule += "---|";
+    }
+    out += "\n" + rule + "\n";
+    row("dtypes", [](const Support& support) { return fmt::format("{}", fmt::join(support.dtypes, ", ")); });
+    row("head dims", [](const Support& support) { return dims_text(support.head_dims); });
+    for (std::uint32_t bit = 0; bit < kFeatures.size(); ++bit)
+        row(rocforge_feature_name(bit), [&](const Support& support) { return holds(support.features, rocforge_feature_name(bit)) ? "yes" : ""; });
+    for (const Support& support : matrix) {
+        if (!support.not_built.empty())
+            out += fmt::format("\n{} was built without code for {}.\n", support.backend, fmt::join(support.not_built, ", "));
+    }
+    return out;
+}
+
+nlohmann::ordered_json to_json(const std::vector<Support>& matrix) {
+    nlohmann::ordered_json columns = nlohmann::ordered_json::array();
+    for (const Support& support : matrix)
+        columns.push_back({{"backend", support.backend},
+                           {"device_kind", rocforge_kind_name(support.device_kind)},
+                           {"devices", support.devices},
+                           {"not_built", support.not_built},
+                           {"dtypes", support.dtypes},
+                           {"head_dims", support.head_dims},
+                           {"features", support.features}});
+    return {{"matrix", std::move(columns)}};
+}
+
+}  // namespace rocforge::cli
