@@ -121,7 +121,7 @@ ordered_json to_json(const Report& r) {
 
 // ---- For people
 
-constexpr std::size_t kFailuresShown = 20, kSkipsShown = 12;
+constexpr std::size_t kFailuresShown = 20, kSkipsShown = 12, kReasonShown = 160;
 
 void print_failures(const Terminal& terminal, const Report& r) {
     for (std::size_t n = 0; n < std::min(r.failures.size(), kFailuresShown); ++n) {
@@ -141,8 +141,10 @@ void print_skips(const Terminal& terminal, const Report& r) {
     std::vector<std::pair<std::string, std::size_t>> by_count(r.skips.begin(), r.skips.end());
     std::stable_sort(by_count.begin(), by_count.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
     terminal.line(terminal.paint(Colour::kDim, "  skipped, by reason:"));
-    for (std::size_t n = 0; n < std::min(by_count.size(), kSkipsShown); ++n)
-        terminal.line(fmt::format("  {:>6}  {}", by_count[n].second, by_count[n].first));
+    for (std::size_t n = 0; n < std::min(by_count.size(), kSkipsShown); ++n) {
+        const auto& [reason, count] = by_count[n];
+        terminal.line(fmt::format("  {:>6}  {}{}", count, reason.substr(0, kReasonShown), reason.size() > kReasonShown ? " ..." : ""));
+    }
     if (by_count.size() > kSkipsShown)
         terminal.line(fmt::format("          and {} other reasons; --json lists them all", by_count.size() - kSkipsShown));
 }
@@ -274,6 +276,7 @@ Examples:
   rocforge verify cpu --level full
   rocforge verify build/rocforge-mine.so --case 'paged/*,!paged/*bf16' --junit report.xml
   rocforge verify mine --device cuda:0 --json
+  rocforge verify mine --device gfx942 --case 'law/*'
   rocforge verify --list --case 'law/*'
 
 Exit status: 0 all passed that it runs, 2 bad usage, 3 it runs none of the cases, 4 something failed or it has no device here, 5 the file is refused,
@@ -317,7 +320,10 @@ Command add_verify(CLI::App& app) {
     command->add_option("TARGET", flags->target, "A plugin file (rocforge-mine.so), or the name of an installed backend");
     command->add_option("--backend", flags->backend, "The backend, where a file registers several; or the installed one of that name")
         ->type_name("NAME");
-    command->add_option("--device", flags->device, "cpu, rocm:0, cuda:0; unset: the backend's first device")->type_name("DEVICE");
+    command
+        ->add_option("--device", flags->device,
+                     "cpu, rocm:0, cuda:0; unset: the backend's first device. An arch (gfx942): what it says of problems there is judged")
+        ->type_name("DEVICE");
     add_value(*command, "--level", flags->level, parse_level, "LEVEL", "quick (default) or full");
     add_value(*command, "--seed", flags->seed, parse_unsigned, "N", "Of all random values; default 1");
     command->add_option("--case", flags->cases, "Only cases that one of these comma-separated globs matches; !GLOB takes away")->type_name("GLOBS");

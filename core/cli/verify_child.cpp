@@ -134,33 +134,39 @@ kit::Options configured_options(const Loaded& loaded) {
     return options;
 }
 
-// "cuda:1" to a kind and an ordinal (-1: any).
-std::pair<std::int32_t, std::int32_t> wanted_device(const std::string& name) {
-    if (name.empty()) return {0, -1};
+// "cuda:1", a device to run on; anything else is an arch that a backend may know.
+struct Wanted {
+    std::int32_t kind = 0, ordinal = -1;  // 0, -1: any
+    std::string arch;
+};
+
+Wanted wanted_device(const std::string& name) {
+    if (name.empty()) return {};
     const std::size_t colon = std::min(name.find(':'), name.size());
     const std::string kind = name.substr(0, colon), digits = name.substr(std::min(colon + 1, name.size()));
     std::int32_t ordinal = -1;
     const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), ordinal);
     const bool good = colon == name.size() || (!digits.empty() && wrong == std::errc() && end == digits.data() + digits.size() && ordinal >= 0);
     for (const std::int32_t each : {RF_DEVICE_CPU, RF_DEVICE_CUDA, RF_DEVICE_ROCM})
-        if (good && kind == rocforge_kind_name(each)) return {each, ordinal};
-    throw Quit(Status::kUsage, fmt::format("--device: '{}' is none; wanted cpu, rocm:N or cuda:N: a case is run, so the device must be here", name));
+        if (good && kind == rocforge_kind_name(each)) return {each, ordinal, {}};
+    return {0, -1, name};
 }
 
 // The backend's table for the device that is wanted, else its first that has one here.
 std::unique_ptr<kit::Subject> open_subject(const VerifyFlags& flags, const Loaded& loaded) {
-    const auto [kind, ordinal] = wanted_device(flags.device);
+    const Wanted wanted = wanted_device(flags.device);
     std::vector<std::string> why_not;
     for (const rf_backend_api* api : kit::registered_by(loaded.entry)) {
-        if (api->name != loaded.backend || (kind && api->device_kind != kind)) continue;
+        if (api->name != loaded.backend || (wanted.kind && api->device_kind != wanted.kind)) continue;
         try {
             auto subject = std::make_unique<kit::Subject>(kit::Setting{.entry = loaded.entry,
                                                                        .api = api,
                                                                        .options = configured_options(loaded),
-                                                                       .ordinal = ordinal,
+                                                                       .ordinal = wanted.ordinal,
+                                                                       .arch = wanted.arch,
                                                                        .level = flags.full() ? kit::Level::full : kit::Level::quick,
                                                                        .seed = flags.seed});
-            if (!subject->on_host()) subject->lent();
+            if (subject->present() && !subject->on_host()) subject->lent();
             return subject;
         } catch (const kit::Unavailable& unavailable) {
             why_not.push_back(fmt::format("{}: {}", rocforge_kind_name(api->device_kind), unavailable.what()));
@@ -168,6 +174,9 @@ std::unique_ptr<kit::Subject> open_subject(const VerifyFlags& flags, const Loade
     }
     if (why_not.empty())
         throw Quit(Status::kUsage, fmt::format("{} is registered for no device of the kind of --device {}", loaded.backend, flags.device));
+    if (!wanted.arch.empty())
+        throw Quit(Status::kUsage,
+                   fmt::format("--device: {} knows no '{}'; wanted cpu, rocm:N, cuda:N or an arch that it describes", loaded.backend, wanted.arch));
     throw Quit(Status::kBackend, fmt::format("{} has no device here: {}", loaded.backend, fmt::join(why_not, "; ")));
 }
 

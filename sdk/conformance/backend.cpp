@@ -130,6 +130,14 @@ rf_code Backend::device(std::int32_t index, rf_device& device, std::string& why)
     return code;
 }
 
+rf_code Backend::describe(const std::string& arch, rf_device& device) const {
+    device = {};
+    device.struct_size = sizeof device;
+    device.kind = api_.device_kind;
+    device.ordinal = -1;
+    return api_.describe(self_, arch.c_str(), &device);
+}
+
 Answer Backend::ask(const rf_device& device, const rf_problem& problem) const {
     if (const rf_features missing = undeclared(problem)) {
         Answer answer;

@@ -69,6 +69,8 @@ public:
     // The index-th device. RF_OK, RF_NOT_FOUND or what the backend failed with, and why.
     rf_code device(std::int32_t index, rf_device&, std::string& why) const;
 
+    rf_code describe(const std::string& arch, rf_device&) const;
+
     // Feature bits of the problem that the backend does not declare: the core refuses those itself.
     rf_features undeclared(const rf_problem& p) const { return p.features & ~api_.features; }
     // With a sink: every reason. Throws Broken on an answer that is none.

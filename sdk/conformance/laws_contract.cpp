@@ -226,30 +226,6 @@ void concurrent_calls_do_not_meet(Subject& subject) {
 
 }  // namespace
 
-std::vector<Case> cases_that_run(Subject& subject) {
-    static const char* const kKinds[] = {
-        "seq/13x31-f32",     "seq/65x65-f16",        "seq/65x65-bf16",       "heavy/decode-f32",     "heavy/prefill-bf16",
-        "paged/page-16-f32", "decode-bf16/paged-16", "decode-f16/32-over-8", "prefill-bf16/dim-128", "prefill-f16/ragged-over-pages"};
-    constexpr std::size_t kMost = 6;
-    std::vector<Case> all = all_cases(subject.setting().seed);
-    for (Case& each : tile_cases(subject.setting().seed)) all.push_back(std::move(each));
-    const auto runs = [&](const Case& c) {
-        const Materialised tensors(c);
-        return subject.backend().ask(subject.device(), as_asked(tensors)).supported;
-    };
-    std::vector<Case> found;
-    for (const char* name : kKinds) {
-        const auto at = std::find_if(all.begin(), all.end(), [&](const Case& c) { return c.name == name; });
-        if (found.size() < kMost && at != all.end() && runs(*at)) found.push_back(*at);
-    }
-    for (const Case& c : all) {
-        if (!found.empty()) break;
-        if (c.batch > 0 && c.seq_q > 0 && runs(c)) found.push_back(c);
-    }
-    if (found.empty()) throw Skipped("the backend runs no case of the tables");
-    return found;
-}
-
 std::vector<Law> contract_laws() {
     return {{"law/failures-have-messages", failures_have_messages},
             {"law/workspace-limits-are-kept", workspace_limits_are_kept},

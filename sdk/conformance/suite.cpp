@@ -11,15 +11,23 @@ namespace {
 
 char noted_text[160];
 
-// What the case lacks for this backend, without the case's own values, so that refusals on one account count as one.
+// What the case lacks for this backend, without the case's own values, so that refusals on one account count as one; fields with one need together.
 Verdict refused(const Answer& answer) {
-    std::string text;
+    std::vector<std::pair<std::string, std::string>> fields_by_need;
     for (const Reason& r : answer.reasons) {
-        const std::string one = r.code == RF_R_FEATURE ? "feature " + r.have : r.field + " needs " + r.need;
-        if (text.find(one) == std::string::npos) text += (text.empty() ? "" : "; ") + one;
+        const bool feature = r.code == RF_R_FEATURE;
+        const std::string need = feature ? "" : r.need, field = feature ? "feature " + r.have : r.field;
+        const auto same = std::find_if(fields_by_need.begin(), fields_by_need.end(), [&](const auto& each) { return each.first == need; });
+        if (same == fields_by_need.end())
+            fields_by_need.emplace_back(need, field);
+        else
+            same->second += ", " + field;
     }
+    std::string text;
+    for (const auto& [need, fields] : fields_by_need) text += (text.empty() ? "" : "; ") + fields + (need.empty() ? "" : ": needs " + need);
     return {.outcome = Outcome::refused, .where = std::move(text)};
 }
+
 Verdict failed(std::string where) { return {.outcome = Outcome::failed, .where = std::move(where)}; }
 
 // The worse of two passes is shown.
@@ -65,6 +73,14 @@ Verdict on_host(Subject& subject, const Case& c) {
         keep_worse(verdict, one);
     }
     return verdict;
+}
+
+constexpr const char* kNotHere = "the device is not here, so nothing is run";
+
+Verdict asked_alone(Subject& subject, const Case& c) {
+    const Materialised tensors(c);
+    const Answer answer = subject.backend().ask(subject.device(), with_true_alignment(tensors.problem(), tensors.args()));
+    return answer.supported ? Verdict{.outcome = Outcome::refused, .where = kNotHere} : refused(answer);
 }
 
 enum class Manner { own_stream_plan_freed_at_once, default_stream, graph_replayed_twice };
@@ -124,6 +140,29 @@ Verdict on_device(Subject& subject, const Case& c) {
     return verdict;
 }
 
+std::vector<Case> find_cases_that_run(const Subject& subject) {
+    static const char* const kKinds[] = {
+        "seq/13x31-f32",     "seq/65x65-f16",        "seq/65x65-bf16",       "heavy/decode-f32",     "heavy/prefill-bf16",
+        "paged/page-16-f32", "decode-bf16/paged-16", "decode-f16/32-over-8", "prefill-bf16/dim-128", "prefill-f16/ragged-over-pages"};
+    constexpr std::size_t kMost = 6;
+    std::vector<Case> all = all_cases(subject.setting().seed);
+    for (Case& each : tile_cases(subject.setting().seed)) all.push_back(std::move(each));
+    const auto runs = [&](const Case& c) {
+        const Materialised tensors(c);
+        return subject.backend().ask(subject.device(), with_true_alignment(tensors.problem(), tensors.args())).supported;
+    };
+    std::vector<Case> found;
+    for (const char* name : kKinds) {
+        const auto at = std::find_if(all.begin(), all.end(), [&](const Case& c) { return c.name == name; });
+        if (found.size() < kMost && at != all.end() && runs(*at)) found.push_back(*at);
+    }
+    for (const Case& c : all) {
+        if (!found.empty()) break;
+        if (c.batch > 0 && c.seq_q > 0 && runs(c)) found.push_back(c);
+    }
+    return found;
+}
+
 }  // namespace
 
 void note(const std::string& text) { std::strncpy(noted_text, text.c_str(), sizeof noted_text - 1); }
@@ -148,10 +187,20 @@ Verdict run_on_host(Subject& subject, const Backend& backend, Prepared& prepared
 // ---- Subject
 
 Subject::Subject(const Setting& setting) : setting_(setting), natural_(std::make_unique<Backend>(*setting.api, Lending{.options = setting.options})) {
+    if (present()) {
+        find_device();
+        return;
+    }
+    const rf_code code = natural_->describe(setting.arch, device_);
+    if (code == RF_NOT_FOUND) throw Unavailable("it knows no arch '" + setting.arch + "'");
+    if (code != RF_OK) throw Broken("describe returned " + name_of_code(code));
+}
+
+void Subject::find_device() {
     for (std::int32_t index = 0;; ++index) {
         std::string why;
         const rf_code code = natural_->device(index, device_, why);
-        if (code == RF_OK && (setting.ordinal < 0 || device_.ordinal == setting.ordinal)) return;
+        if (code == RF_OK && (setting_.ordinal < 0 || device_.ordinal == setting_.ordinal)) return;
         if (code == RF_OK) continue;
         if (code == RF_NOT_FOUND) why = index == 0 ? "it reports no device" : "it has no device of that number";
         throw Unavailable(why);
@@ -167,6 +216,11 @@ const LentDevice& Subject::lent() {
     if (!lent_) lent_ = std::make_unique<LentDevice>(*natural_, device_);
     if (!lent_->memory()) throw Unavailable("it lends no memory of its device (rocforge.memory/1), without which nothing can be run on it");
     return *lent_;
+}
+
+const std::vector<Case>& Subject::cases_that_run() {
+    if (!cases_that_run_) cases_that_run_ = std::make_unique<const std::vector<Case>>(find_cases_that_run(*this));
+    return *cases_that_run_;
 }
 
 // ---- Items
@@ -186,9 +240,11 @@ Verdict examine(Subject& subject, const Item& item) {
     note("");
     try {
         if (item.law) {
+            if (item.law->runs && !subject.present()) throw Skipped(kNotHere);
             item.law->hold(subject);
             return {};
         }
+        if (!subject.present()) return asked_alone(subject, *item.the_case);
         return subject.on_host() ? on_host(subject, *item.the_case) : on_device(subject, *item.the_case);
     } catch (const Skipped& skipped) { return {.outcome = Outcome::refused, .where = skipped.what()}; } catch (const Broken& broken) {
         return failed(*noted() ? std::string(noted()) + ": " + broken.what() : broken.what());

@@ -32,6 +32,7 @@ struct Setting {
     const rf_backend_api* api = nullptr;  // one that the entry registered
     Options options{};
     std::int32_t ordinal = -1;  // of the device; -1: the first
+    std::string arch{};  // instead: a device that is not here, as describe() knows it. Nothing is run on it; what it says of problems is judged
     Level level = Level::quick;
     std::uint64_t seed = 1;
 };
@@ -43,6 +44,7 @@ public:
     explicit Subject(const Setting&);
     const Setting& setting() const { return setting_; }
     bool full() const { return setting_.level == Level::full; }
+    bool present() const { return setting_.arch.empty(); }
     bool on_host() const { return setting_.api->device_kind == RF_DEVICE_CPU; }
     const rf_device& device() const { return device_; }
     const Backend& backend() const { return *natural_; }
@@ -51,11 +53,16 @@ public:
     // Throws Unavailable where the backend lends no memory.
     const LentDevice& lent();
 
+    // A few cases of different kernels that this backend runs: decode, prefill, pages, ragged, else what it runs first. None: it runs nothing.
+    const std::vector<Case>& cases_that_run();
+
 private:
+    void find_device();
     Setting setting_;
     std::unique_ptr<Backend> natural_, backwards_;
     rf_device device_{};
     std::unique_ptr<LentDevice> lent_;
+    std::unique_ptr<const std::vector<Case>> cases_that_run_;
 };
 
 class Law;

@@ -213,7 +213,7 @@ TEST_CASE("a command line that names nothing to verify says what is missing") {
         {{"cpu", "--backend", "sound"}, 2, "--backend chooses among those of a file"},
         {{plugin, "--backend", "sound", "--case", "seq/13x31-f33"}, 2, "did you mean 'seq/13x31-f32'?"},
         {{plugin, "--backend", "sound", "--level", "half"}, 2, "wanted quick or full"},
-        {{plugin, "--backend", "sound", "--device", "gfx942"}, 2, "the device must be here"},
+        {{plugin, "--backend", "sound", "--device", "gfx942"}, 2, "sound knows no 'gfx942'; wanted cpu, rocm:N, cuda:N or an arch that it describes"},
         {{plugin, "--backend", "sound", "--device", "cuda:0"}, 2, "is registered for no device of the kind"},
         {{plugin, "--backend", "sound", "--device", "cpu:7"}, 4, "it has no device of that number"},
         {{plugin, "--backend", "sound", "--jobs", "0"}, 2, "--jobs: 0 is below 1"},

@@ -184,12 +184,15 @@ public:
     }
     void supports(const rf_device&, const rf_problem& p, rocforge::Reasons& reasons) const {
         if (p.q.shape[3] > 512) reasons.refuse(RF_R_HEAD_DIM, "q.shape[3]", std::to_string(p.q.shape[3]), "at most 512", "use backend \"cpu\"");
+        if (p.workspace_limit_bytes < kWorkspaceBytes)
+            reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(p.workspace_limit_bytes), std::to_string(kWorkspaceBytes));
         if (p.q.align < 16 && p.q.shape[3] % 64 == 0)
             reasons.refuse(RF_R_ALIGN, "q.align", std::to_string(p.q.align), "16", "align the tensors to 16 bytes");
     }
     rf_code kv_layout(const rf_device&, const rf_problem&, std::uint32_t index, rf_kv_layout& out) const {
         if (index > 0) return RF_NOT_FOUND;
         out.kind = RF_KV_CONTIGUOUS;
+        for (std::uint8_t axis = 0; axis < 4; ++axis) out.order[axis] = axis;
         return RF_OK;
     }
     std::unique_ptr<Plan> plan(const rf_device&, const rf_problem& problem, std::uint32_t algo, rf_plan_info& info) const {
