@@ -167,6 +167,31 @@ std::vector<Support> support_matrix(rocforge_context* context, const std::string
     return out;
 }
 
+namespace {
+
+struct Row {
+    std::vector<std::string> features;
+    std::vector<bool> cells;  // by column
+};
+
+// Features that every column answers alike share a row.
+std::vector<Row> rows_of_features(const std::vector<Support>& matrix) {
+    std::vector<Row> rows;
+    for (std::uint32_t bit = 0; bit < kFeatures.size(); ++bit) {
+        const std::string feature = rocforge_feature_name(bit);
+        std::vector<bool> cells;
+        for (const Support& support : matrix) cells.push_back(holds(support.features, feature));
+        const auto equal = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.cells == cells; });
+        if (equal == rows.end())
+            rows.push_back({{feature}, cells});
+        else
+            equal->features.push_back(feature);
+    }
+    return rows;
+}
+
+}  // namespace
+
 std::string to_markdown(const std::vector<Support>& matrix) {
     std::string out = "|", rule = "|---|";
     const auto row = [&](const std::string& name, const auto& cell) {
@@ -185,12 +210,15 @@ std::string to_markdown(const std::vector<Support>& matrix) {
     out += "\n" + rule + "\n";
     row("dtypes", [](const Support& support) { return fmt::format("{}", fmt::join(support.dtypes, ", ")); });
     row("head dims", [](const Support& support) { return dims_text(support.head_dims); });
-    for (std::uint32_t bit = 0; bit < kFeatures.size(); ++bit)
-        row(rocforge_feature_name(bit), [&](const Support& support) { return holds(support.features, rocforge_feature_name(bit)) ? "yes" : ""; });
-    for (const Support& support : matrix) {
-        if (!support.not_built.empty())
-            out += fmt::format("\n{} was built without code for {}.\n", support.backend, fmt::join(support.not_built, ", "));
+    for (const auto& [features, cells] : rows_of_features(matrix)) {
+        std::size_t column = 0;
+        row(fmt::format("{}", fmt::join(features, ", ")), [&column, &yes = cells](const Support&) { return yes[column++] ? "yes" : ""; });
     }
+    std::vector<std::string> missing;
+    for (const Support& support : matrix) {
+        if (!support.not_built.empty()) missing.push_back(fmt::format("{} for {}", support.backend, fmt::join(support.not_built, ", ")));
+    }
+    if (!missing.empty()) out += fmt::format("\nJudged as if built, but these files hold no code: {}.\n", fmt::join(missing, "; "));
     return out;
 }
 

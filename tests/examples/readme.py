@@ -1,5 +1,6 @@
 """README.md says what is: each code block marked `<!-- file: PATH -->` is that file, each block marked `<!-- output: COMMAND -->` is what COMMAND
-prints (its first word is looked up in the build's bin folder, then on PATH; trees and versions of this build are written as in the README).
+prints (its first word is looked up in the build's bin folder, then on PATH; trees and versions of this build are written as in the README), each table
+marked `<!-- table: COMMAND -->` the table that COMMAND prints.
 
     readme.py PROJECT BIN       compares
     readme.py --self-test       a README that lies is found out
@@ -10,6 +11,7 @@ import shlex
 import subprocess
 import sys
 
+TABLE = re.compile(r"<!-- table: ([^\n]*?) -->\n((?:\|[^\n]*\n)+)")
 BLOCK = re.compile(r"<!-- (file|output): ([^\n]*?) -->\n```[a-z]*\n(.*?)```\n", re.S)
 
 
@@ -33,6 +35,10 @@ def differences(readme, project, bin_folder, runner=run):
             actual = runner(what, project, bin_folder)
         if actual != text:
             out.append(f"README.md: the block of {what} differs; it is now:\n{actual}")
+    for what, text in TABLE.findall(readme):
+        actual = "".join(f"{line}\n" for line in runner(what, project, bin_folder).split("\n") if line.startswith("|"))
+        if actual != text:
+            out.append(f"README.md: the table differs from what `{what}` prints, which is now:\n{actual}")
     return out if found else ["README.md has no marked block"]
 
 
@@ -42,6 +48,11 @@ def self_test():
     assert differences(readme, ".", ".", say("hi\n")) == []
     assert len(differences(readme, ".", ".", say("ho\n"))) == 1
     assert len(differences("nothing", ".", ".")) == 1
+    table = readme + "<!-- table: hello -->\n| a |\n|---|\n| b |\n\ntext\n"
+    answers = iter(["hi\n", "| a |\n|---|\n| b |\n\nnote\n"])
+    assert differences(table, ".", ".", lambda *_: next(answers)) == []
+    answers = iter(["hi\n", "| a |\n|---|\n| c |\n"])
+    assert len(differences(table, ".", ".", lambda *_: next(answers))) == 1
     assert len(differences("<!-- file: no/such/file -->\n```c\n```\n", ".", ".")) == 1
 
 
