@@ -180,6 +180,7 @@ std::vector<Row> rows_of_features(const std::vector<Support>& matrix) {
     for (std::uint32_t bit = 0; bit < kFeatures.size(); ++bit) {
         const std::string feature = rocforge_feature_name(bit);
         std::vector<bool> cells;
+        cells.reserve(matrix.size());
         for (const Support& support : matrix) cells.push_back(holds(support.features, feature));
         const auto equal = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.cells == cells; });
         if (equal == rows.end())

@@ -47,6 +47,7 @@ std::string broken_option(const rf_backend_api& api) {
     for (const rf_option* const* option = api.options; option && *option; ++option) {
         if (!RF_HAS(*option, help)) return fmt::format("an option of {} bytes, wanted {}", (*option)->struct_size, sizeof(rf_option));
         if (!(*option)->key || !*(*option)->key) return "an option without a key";
+        if ((*option)->reserved) return fmt::format("option '{}' with reserved {}, wanted 0", (*option)->key, (*option)->reserved);
         if (!(*option)->values || !(*option)->preset || !(*option)->help)
             return fmt::format("option '{}' without values, preset or help (\"\" says that there are none)", (*option)->key);
     }

@@ -7,7 +7,9 @@
 
 #include <unistd.h>
 
+#include <bit>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <optional>
@@ -412,6 +414,39 @@ TEST_CASE("an option is checked against what its backend declares") {
     World world("[backend.tuned]\nthreads = 64\nmode = 'b'\n");
     world->add(tuned());
     CHECK(world->backends().size() == 1);
+}
+
+TEST_CASE("an option whose reserved field is set is refused: a later core may give it a meaning") {
+    static constexpr rf_option strange{sizeof(rf_option), 7, "strange", "", "", ""};
+    static constexpr const rf_option* options[]{&strange, nullptr};
+    World world("");
+    rf_backend_api api = fake::table<kGood>();
+    api.options = options;
+    CHECK(std::string(thrown_by([&] { world->add(api); }).what()).find("reserved 7") != std::string::npos);
+}
+
+TEST_CASE("a problem is initialised as far as its maker's header reaches, and no further") {
+    struct Grown {
+        rf_problem problem;
+        std::uint64_t later;
+    } grown{};
+    std::memset(&grown, 0x55, sizeof grown);
+    const std::uint32_t older = sizeof(rf_problem) - sizeof(std::uint64_t);
+    rocforge_problem_init_sized(&grown.problem, older);
+    CHECK(grown.problem.struct_size == older);
+    CHECK(grown.problem.window_left == -1);
+    CHECK(grown.problem.workspace_limit_bytes == 0x5555555555555555);
+    rocforge_problem_init_sized(&grown.problem, sizeof grown);
+    CHECK(grown.problem.struct_size == sizeof grown);
+    CHECK(grown.problem.workspace_limit_bytes == UINT64_MAX);
+    CHECK(grown.later == 0);
+}
+
+TEST_CASE("kinds and features have the names that reasons use") {
+    CHECK(std::string(rocforge_kind_name(RF_DEVICE_ROCM)) == "rocm");
+    CHECK(std::string(rocforge_kind_name(77)) == "unknown");
+    CHECK(std::string(rocforge_feature_name(0)) == "causal");
+    CHECK(rocforge_feature_name(std::popcount(RF_F_ALL)) == nullptr);
 }
 
 TEST_CASE("one context is used from eight threads") {
