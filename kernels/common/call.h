@@ -17,6 +17,7 @@ struct Cut {
     std::int32_t splits = 1;      // of the keys; more than 1: partial results go to the workspace and are combined
     std::int64_t keys_per_split = 0;
     std::int32_t heads_per_section = 1;  // (sequence, head) pairs whose row blocks are interleaved, so that long rows start first
+    std::int32_t box_rows = 0;           // keys that the copy engine brings at once
 };
 
 // The argument of every kernel, by value.

@@ -66,21 +66,25 @@ public:
         return s;
     }
 
+    // Of an additive mask: excluded where -inf. A finite value does not exclude: a sum that leaves float32 though neither part is infinite is held
+    // inside; what was infinite or NaN stays so.
+    RF_DEVICE static float joined(float s, float x) {
+        if (x == -device::kInfinity) return x;
+        const float sum = s + x, magnitude = sum < 0 ? -sum : sum;
+        const bool overflowed = magnitude == device::kInfinity && s - s == 0 && x - x == 0;
+        return overflowed ? __builtin_copysignf(kLargest, sum) : sum;
+    }
+
 private:
     RF_DEVICE float distance_to(int column) const {
         const float distance = static_cast<float>(distance_ - column);
         return distance < 0 ? -distance : distance;
     }
-    // Boolean: excluded where zero. Additive: excluded where -inf. A finite value does not exclude: a sum that leaves float32 though neither part is
-    // infinite is held inside; what was infinite or NaN stays so.
+    // Boolean: excluded where zero.
     RF_DEVICE float masked(float s, std::int64_t at) const {
         if (call_.attention.mask.type == Type::boolean)
             return device::load(static_cast<const std::uint8_t*>(call_.pointers.mask) + at) ? s : -device::kInfinity;
-        const float x = added(at);
-        if (x == -device::kInfinity) return x;
-        const float sum = s + x, magnitude = sum < 0 ? -sum : sum;
-        const bool overflowed = magnitude == device::kInfinity && s - s == 0 && x - x == 0;
-        return overflowed ? __builtin_copysignf(kLargest, sum) : sum;
+        return joined(s, added(at));
     }
     RF_DEVICE float added(std::int64_t at) const {
         const void* mask = call_.pointers.mask;

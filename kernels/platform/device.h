@@ -103,7 +103,11 @@ RF_DEVICE float log2(float x) {
     asm("lg2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
     return y;
 }
-RF_DEVICE float reciprocal(float x) { return __frcp_rn(x); }
+RF_DEVICE float reciprocal(float x) {  // 1 unit in the last place
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
 
 // A place in shared memory: its 32-bit address there, half the registers of a pointer.
 struct SharedAt {

@@ -12,13 +12,10 @@ namespace rocforge::kernels::flash::hopper {
 #if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 // Lane l of a warp has key l of 32 while scores are computed, then dims 2 l and 2 l + 1 of every 64.
-template <class T, int Dim> class CarefulRow {
+template <class T, int Dim, bool General> class CarefulRow {
 public:
-    RF_DEVICE CarefulRow(const Call& call, const Work& work, int row) : call_(call), work_(work) {
-        const Attention& a = call.attention;
-        q_ = static_cast<const char*>(call.pointers.q) + a.q.offset(work.q_batch, work.head, work.q_first + row) * 2;
-        k_ = static_cast<const char*>(call.pointers.k) + a.k.offset(work.kv_batch, work.kv_head, work.kv_first) * 2;
-        v_ = static_cast<const char*>(call.pointers.v) + a.v.offset(work.kv_batch, work.kv_head, work.kv_first) * 2;
+    RF_DEVICE CarefulRow(const Call& call, const Work& work, int row) : call_(call), work_(work), row_(row) {
+        q_ = static_cast<const char*>(call.pointers.q) + call.attention.q.offset(work.q_batch, work.head, work.q_first + row) * 2;
         const Keys keys = any_of_rows(work.reach, row, row + 1);
 #pragma unroll 1
         for (int key = keys.first; key < keys.end; key += 32) add(key, keys.end);
@@ -49,7 +46,7 @@ private:
     }
     RF_DEVICE float score_of(int key) const {
         const Attention& a = call_.attention;
-        const char* row = k_ + a.k.sequence * key * 2;
+        const char* row = row_of(a.k, call_.pointers.k, key);
         float product = 0;
 #pragma unroll 1
         for (int chunk = 0; chunk < static_cast<int>(a.dim) / 8; ++chunk) {
@@ -60,11 +57,17 @@ private:
                 product += T::widen(q.w[i] >> 16) * T::widen(k.w[i] >> 16);
             }
         }
+        if constexpr (General) return GeneralScore(call_, work_.sequence, work_.reach.length, {row_, work_.head, true}, 0)(product, key);
         return product * a.scale;
+    }
+    RF_DEVICE const char* row_of(const Operand& operand, const void* elements, int key) const {
+        std::int64_t axis0 = work_.kv_batch, axis2 = work_.kv_first + key;
+        if (call_.attention.paged) axis0 = page_of(call_, work_, key), axis2 = key % static_cast<int>(call_.attention.page_size);
+        return static_cast<const char*>(elements) + operand.offset(axis0, work_.kv_head, axis2) * 2;
     }
     RF_DEVICE void add_value(int key, float p) {
         const Attention& a = call_.attention;
-        const char* row = v_ + a.v.sequence * key * 2;
+        const char* row = row_of(a.v, call_.pointers.v, key);
 #pragma unroll
         for (int i = 0; i < Dim / 64; ++i) {
             const int dim = i * 64 + device::lane_index() * 2;
@@ -77,7 +80,8 @@ private:
 
     const Call& call_;
     const Work& work_;
-    const char *q_, *k_, *v_;
+    const int row_;
+    const char* q_;
     float peak_ = -device::kInfinity, sum_ = 0, out_[Dim / 32] = {};
 };
 

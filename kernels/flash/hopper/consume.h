@@ -12,7 +12,8 @@ namespace rocforge::kernels::flash::hopper {
 
 #if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-template <class T, class Tile> class Consumer {
+// General: softcap, ALiBi, masks and scales that are not positive; the others have what bounds keys, sinks and lse.
+template <class T, class Tile, bool General> class Consumer {
 public:
     // The running maximum may lag behind by 2^8: rescaling the output waits until then.
     static constexpr float kLag = 8;
@@ -23,7 +24,7 @@ public:
           group_(group),
           lane_(device::lane_index()),
           warp_(device::wave_index() % 4),
-          log2_scale_(call.call.attention.scale * device::kLog2E) {}
+          log2_scale_(General ? device::kLog2E : call.call.attention.scale * device::kLog2E) {}
 
     RF_DEVICE void run() {
         Cursor<kSlots> slot;
@@ -60,7 +61,7 @@ private:
         if (row < row_end) any = any_of_rows(work.reach, row, row_end), sure_ = all_of_rows(work.reach, row, row_end);
         const bool empty = any.first >= any.end;
         const int begin = empty ? work.block_end : any.first / Tile::kKeys, end = empty ? work.block_end : (any.end + Tile::kKeys - 1) / Tile::kKeys;
-        edges_ = !empty && (begin * Tile::kKeys < sure_.first || end * Tile::kKeys > sure_.end);
+        edges_ = !empty && (General || begin * Tile::kKeys < sure_.first || end * Tile::kKeys > sure_.end);
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
             peak_[r] = -device::kInfinity, sum_[r] = 0;
@@ -69,15 +70,16 @@ private:
         }
 #pragma unroll
         for (int i = 0; i < kOuts; ++i) out_[i] = 0;
+        if constexpr (General) prepare_scores(work);
         pass(begin - work.block_begin);
         if (!empty) {
             first(begin);
 #pragma unroll 1
             for (int block = begin + 1; block < end; ++block) step(block);
-            release_query();
+            arrive(shared_.query_empty(group_));
             last(work, end - 1);
         } else {
-            release_query();
+            arrive(shared_.query_empty(group_));
         }
         pass(work.block_end - end);
     }
@@ -98,9 +100,6 @@ private:
     RF_DEVICE void release_values() {
         arrive(shared_.values_empty(v_.stage));
         v_.advance();
-    }
-    RF_DEVICE void release_query() const {
-        if (Tile::kOwnOut) arrive(shared_.query_empty(group_));
     }
 
     RF_DEVICE void multiply_qk() {
@@ -177,6 +176,7 @@ private:
     // Scores to probabilities, in place; peak and sum follow. True: the output of this warp's rows has to shrink by factor_.
     RF_DEVICE bool soften(int block) {
         const int key0 = block * Tile::kKeys;
+        if constexpr (General) score(key0);
         if (key0 < sure_.first || key0 + Tile::kKeys > sure_.end) exclude(key0);
         float largest[2];
         bool lags = false;
@@ -192,30 +192,95 @@ private:
         if (lags) catch_up(largest);
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            const float base = peak_[r] == -device::kInfinity ? 0 : peak_[r] * log2_scale_;
+            const float base = peak_[r] == -device::kInfinity ? 0 : General ? peak_[r] : peak_[r] * log2_scale_;
             float sum = 0;
 #pragma unroll
             for (int i = 0; i < kScores; ++i)
                 if (i / 2 % 2 == r) {
-                    scores_[i] = device::exp2(__builtin_fmaf(scores_[i], log2_scale_, -base));
+                    // A score near float32's lowest leaves its range in units of log2: the general path subtracts first.
+                    scores_[i] =
+                        General ? device::exp2((scores_[i] - base) * log2_scale_) : device::exp2(__builtin_fmaf(scores_[i], log2_scale_, -base));
                     sum += scores_[i];
                 }
             sum_[r] += sum;
         }
         return lags;
     }
+    // Products to scores, feature by feature, so that no element branches.
+    RF_DEVICE void score(int key0) {
+        const Attention& a = call_.call.attention;
+        if (a.softcap > 0) {
+            const float scale = a.scale / a.softcap;
+#pragma unroll
+            for (int i = 0; i < kScores; ++i) scores_[i] = a.softcap * device::tanh(scores_[i] * scale);
+        } else {
+#pragma unroll
+            for (int i = 0; i < kScores; ++i) scores_[i] *= a.scale;
+        }
+        if (a.alibi) {
+#pragma unroll
+            for (int i = 0; i < kScores; ++i)
+                scores_[i] -= slope_ * __builtin_fabsf(distance_[i / 2 % 2] - static_cast<float>(key0) - static_cast<float>(column(i)));
+        }
+        if (a.mask.present()) mask(key0);
+    }
+    RF_DEVICE void mask(int key0) {
+        const Pointers& p = call_.call.pointers;
+        switch (call_.call.attention.mask.type) {
+            case Type::boolean:
+                return each_masked(static_cast<const std::uint8_t*>(p.mask), key0,
+                                   [](float s, std::uint8_t x) { return x ? s : -device::kInfinity; });
+            case Type::f32:
+                return each_masked(static_cast<const float*>(p.mask), key0, [](float s, float x) { return GeneralScore::joined(s, x); });
+            case Type::bf16:
+                return each_masked(static_cast<const std::uint16_t*>(p.mask), key0,
+                                   [](float s, std::uint16_t x) { return GeneralScore::joined(s, matrix::Bf16::widen(x)); });
+            default:
+                return each_masked(static_cast<const std::uint16_t*>(p.mask), key0,
+                                   [](float s, std::uint16_t x) { return GeneralScore::joined(s, matrix::F16::widen(x)); });
+        }
+    }
+    // Keys past the end have no mask; they are excluded later.
+    template <class X, class Change> RF_DEVICE void each_masked(const X* elements, int key0, Change change) {
+        const std::int64_t last = call_.call.attention.mask.last;
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const X* row = elements + mask_[r] + (key0 + lane_ % 4 * 2) * last;
+            const int left = keys_ - key0 - lane_ % 4 * 2;
+#pragma unroll
+            for (int i = 0; i < kScores; ++i)
+                if (i / 2 % 2 == r && column(i) < left) scores_[i] = change(scores_[i], device::load(row + column(i) * last));
+        }
+    }
+    RF_DEVICE void prepare_scores(const Work& work) {
+        const Call& call = call_.call;
+        if (call.attention.alibi) slope_ = device::load(call.pointers.alibi_slopes + work.head);
+        keys_ = work.reach.length;
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const int row = lane_row(work, r);
+            distance_[r] = static_cast<float>(work.diagonal + row - lane_ % 4 * 2);
+            mask_[r] = call.attention.mask.offset(work.sequence, work.head, min(row, work.rows - 1));
+        }
+    }
     RF_DEVICE void exclude(int key0) {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
             const int first = lane_keys_[r].first - key0, end = lane_keys_[r].end - key0;
+            if (key0 + Tile::kKeys > sure_.end) {
 #pragma unroll
-            for (int i = 0; i < kScores; ++i)
-                if (i / 2 % 2 == r) {
-                    const int column = i / 4 * 8 + i % 2;
-                    if (column < first || column >= end) scores_[i] = -device::kInfinity;
-                }
+                for (int i = 0; i < kScores; ++i)
+                    if (i / 2 % 2 == r && column(i) >= end) scores_[i] = -device::kInfinity;
+            }
+            if (key0 < sure_.first) {
+#pragma unroll
+                for (int i = 0; i < kScores; ++i)
+                    if (i / 2 % 2 == r && column(i) < first) scores_[i] = -device::kInfinity;
+            }
         }
     }
+    // Of score i, from the lane's first one.
+    RF_DEVICE static constexpr int column(int i) { return i / 4 * 8 + i % 2; }
     RF_DEVICE void catch_up(const float (&largest)[2]) {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
@@ -237,25 +302,23 @@ private:
 
     // Output and lse of this group's rows to device memory.
     RF_DEVICE void store(const Work& work) {
-        if (leads()) device::await_boxes_read();  // the last tile's output is still read from where this one's goes
-        device::group_barrier(group_);
+        if constexpr (Tile::kBoxedOut) {
+            if (leads()) device::await_boxes_read();  // the last tile's output is still read from where this one's goes
+            device::group_barrier(group_);
+        }
         if (edges_ && device::any_in_wave(!finite()))
             write_carefully(work);
         else
             write(work);
-        device::publish_shared();
-        device::group_barrier(group_);
-        const int row = first_row(work);
-        if (row < work.rows) {
+        if constexpr (Tile::kBoxedOut) {
+            device::publish_shared();
+            device::group_barrier(group_);
+            const int row = first_row(work);
+            if (row >= work.rows) return;
             if (call_.call.attention.ragged_q && row + kGroupRows > work.rows)
                 copy_rows(work, work.rows - row);
             else if (leads())
                 send(work);
-        }
-        if constexpr (!Tile::kOwnOut) {
-            if (leads()) device::await_boxes_read();
-            device::group_barrier(group_);
-            arrive(shared_.query_empty(group_));
         }
     }
     RF_DEVICE bool finite() const {
@@ -282,29 +345,70 @@ private:
         for (int r = 0; r < 2; ++r) {
             sum_[r] += device::exchange(sum_[r], 1);
             sum_[r] += device::exchange(sum_[r], 2);
-            const RowSum sum{peak_[r] * call_.call.attention.scale, sum_[r]};
+            const RowSum sum{General ? peak_[r] : peak_[r] * call_.call.attention.scale, sum_[r]};
             factor[r] = finished(work, lane_row(work, r), sum, lane_ % 4 == 0).factor;
         }
+        if constexpr (Tile::kBoxedOut)
+            write_boxes(factor);
+        else
+            write_rows(work, factor);
+    }
+    RF_DEVICE void write_boxes(const float (&factor)[2]) const {
         const int row = warp_ * 16 + lane_ % 16, chunk = lane_ / 16;
 #pragma unroll
-        for (int d = 0; d < Tile::kDim / 16; ++d) {
-            const float* x = out_ + d * 8;
-            device::store_matrices(out_at(row, d * 2 + chunk), T::pack(x[0] * factor[0], x[1] * factor[0]),
-                                   T::pack(x[2] * factor[1], x[3] * factor[1]), T::pack(x[4] * factor[0], x[5] * factor[0]),
-                                   T::pack(x[6] * factor[1], x[7] * factor[1]));
+        for (int d = 0; d < Tile::kDim / 16; ++d)
+            device::store_matrices(out_at(row, d * 2 + chunk), packed(4 * d, factor[0]), packed(4 * d + 1, factor[1]), packed(4 * d + 2, factor[0]),
+                                   packed(4 * d + 3, factor[1]));
+    }
+    // Four neighbouring lanes hold two columns each of four chunks; they exchange them, so that each stores a chunk.
+    RF_DEVICE void write_rows(const Work& work, const float (&factor)[2]) const {
+        const int chunks = static_cast<int>(call_.call.attention.dim_v / 8);
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const int row = lane_row(work, r);
+            char* to = out_row(work, row);
+#pragma unroll
+            for (int d = 0; d < Tile::kDim / 32; ++d) {
+                device::Words words{packed(8 * d + r, factor[r]), packed(8 * d + 2 + r, factor[r]), packed(8 * d + 4 + r, factor[r]),
+                                    packed(8 * d + 6 + r, factor[r])};
+                turn(words);
+                if (row < work.rows && d * 4 + lane_ % 4 < chunks) device::store_words(to + (d * 4 + lane_ % 4) * 16, words);
+            }
         }
     }
+    // Word i of lane c, of four lanes, becomes word c of lane i.
+    RF_DEVICE void turn(device::Words& words) const {
+        const bool odd = lane_ % 2 != 0, high = lane_ / 2 % 2 != 0;
+        std::uint32_t* w = words.w;
+        const std::uint32_t a = other(odd ? w[0] : w[1], 1), b = other(odd ? w[2] : w[3], 1);
+        (odd ? w[0] : w[1]) = a, (odd ? w[2] : w[3]) = b;
+        const std::uint32_t c = other(high ? w[0] : w[2], 2), d = other(high ? w[1] : w[3], 2);
+        (high ? w[0] : w[2]) = c, (high ? w[1] : w[3]) = d;
+    }
+    RF_DEVICE std::uint32_t other(std::uint32_t word, int mask) const { return device::from_lane(word, lane_ ^ mask); }
+    // Pair i of the output, in storage type.
+    RF_DEVICE std::uint32_t packed(int i, float factor) const { return T::pack(out_[2 * i] * factor, out_[2 * i + 1] * factor); }
+    RF_DEVICE char* out_row(const Work& work, int row) const {
+        const Operand& out = call_.call.attention.out;
+        return static_cast<char*>(call_.call.pointers.out) + out.offset(work.q_batch, work.head, work.q_first + row) * 2;
+    }
+
     RF_DEVICE void write_carefully(const Work& work) {
 #pragma unroll 1
         for (int number = warp_ * 16; number < warp_ * 16 + 16; ++number) {
             const int row = first_row(work) + number;
             if (row >= work.rows) return;
-            const CarefulRow<T, Tile::kDim> result(call_.call, work, row);
+            const CarefulRow<T, Tile::kDim, General> result(call_.call, work, row);
             const Finished done = finished(work, row, result.sum(), lane_ == 0);
 #pragma unroll
-            for (int i = 0; i < Tile::kDim / 64; ++i)
-                device::store_shared_word(out_at(number, i * 8 + lane_ / 4) + lane_ % 4 * 4,
-                                          T::pack(result.out(2 * i) * done.factor, result.out(2 * i + 1) * done.factor));
+            for (int i = 0; i < Tile::kDim / 64; ++i) {
+                const std::uint32_t pair = T::pack(result.out(2 * i) * done.factor, result.out(2 * i + 1) * done.factor);
+                const int dim = i * 64 + lane_ * 2;
+                if constexpr (Tile::kBoxedOut)
+                    device::store_shared_word(out_at(number, dim / 8) + dim % 8 * 2, pair);
+                else if (dim < static_cast<int>(call_.call.attention.dim_v))
+                    device::store(reinterpret_cast<std::uint32_t*>(out_row(work, row) + dim * 2), pair);
+            }
         }
     }
     RF_DEVICE void send(const Work& work) {
@@ -316,13 +420,11 @@ private:
     }
     // The rows before a sequence's end; the copy engine would go on into the next one's.
     RF_DEVICE void copy_rows(const Work& work, int rows) const {
-        const Call& call = call_.call;
-        const int chunks = static_cast<int>(call.attention.dim_v / 8);
-        char* to = static_cast<char*>(call.pointers.out) + call.attention.out.offset(work.q_batch, work.head, work.q_first + first_row(work)) * 2;
+        const int chunks = static_cast<int>(call_.call.attention.dim_v / 8);
 #pragma unroll 1
         for (int at = warp_ * 32 + lane_; at < rows * Tile::kBoxes * 8; at += device::kGroupSize) {
             const int row = at / (Tile::kBoxes * 8), chunk = at % (Tile::kBoxes * 8);
-            if (chunk < chunks) device::store_words(to + call.attention.out.sequence * row * 2 + chunk * 16, device::load_shared(out_at(row, chunk)));
+            if (chunk < chunks) device::store_words(out_row(work, first_row(work) + row) + chunk * 16, device::load_shared(out_at(row, chunk)));
         }
     }
 
@@ -334,6 +436,9 @@ private:
     Cursor<Tile::kStages> k_, v_;
     Keys sure_, lane_keys_[2];  // keys that all rows attend to; that this lane's rows do, less the lane's first column
     bool edges_ = false;
+    float slope_, distance_[2];           // General: ALiBi's slope; from this lane's first column to its rows' diagonal
+    std::int64_t mask_[2];                // General: where the mask of this lane's rows begins
+    int keys_;                            // General: of the sequence
     float peak_[2], sum_[2], factor_[2];  // peak: of products, it may lag; sum: this lane's part
     float scores_[kScores], out_[kOuts];
     std::uint32_t probabilities_[kScores / 2];

@@ -2,6 +2,9 @@
 #include "kernels/flash/hopper/hopper.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <span>
 #include <string>
 
 #include "kernels/flash/hopper/tile.h"
@@ -11,27 +14,52 @@ namespace {
 
 using platform::BoxedTensor;
 
-// What the host needs of a tile, and the end of its kernels' names.
+// What the host needs of a tile, the end of its kernel's name, and its rate: what it computes of a full tile in the same time as others of its dim,
+// by measurement (README.md), at under kLong keys a row and at more. 0: only by name.
 struct Numbers {
     const char* name;
     std::int64_t rows, keys;
     std::uint32_t threads, shared_bytes;
+    double short_rate, long_rate;
 };
-template <class T> constexpr Numbers numbers_of(const char* name) { return {name, T::kRows, T::kKeys, T::kThreads, T::kSharedBytes}; }
+template <class T> constexpr Numbers numbers_of(const char* name, double short_rate = 0, double long_rate = 0) {
+    return {name, T::kRows, T::kKeys, T::kThreads, T::kSharedBytes, short_rate, long_rate};
+}
+constexpr std::int64_t kLong = 1536;
+constexpr Numbers kDim64[] = {numbers_of<Dim64Small>("64_small", 0.97, 0.97), numbers_of<Dim64Large>("64_large", 1, 1)};
+constexpr Numbers kDim128[] = {numbers_of<Dim128Small>("128_small", 0.87, 0.92), numbers_of<Dim128Medium>("128_medium", 1, 0.97),
+                               numbers_of<Dim128Large>("128_large", 0.97, 1)};
+constexpr Numbers kDim256[] = {numbers_of<Dim256Small>("256_small", 1, 0.98), numbers_of<Dim256Large>("256_large", 0.95, 1)};
+constexpr Numbers kGeneral[] = {numbers_of<Dim64General>("64_general"), numbers_of<Dim128Medium>("128_general"),
+                                numbers_of<Dim256Small>("256_general")};
 
 std::int64_t widest(const Attention& a) { return std::max(a.dim, a.dim_v); }
+std::int64_t divide_up(std::int64_t x, std::int64_t by) { return (x + by - 1) / by; }
+std::int64_t tiles_of(const Attention& a, const Numbers& n) { return a.batch * a.head_q * divide_up(a.max_seq_q, n.rows); }
 
-// By measurement, see README.md: where tiles are few or short, more and smaller ones; else those that read K and V least.
-Numbers numbers_for(const Attention& a) {
-    if (widest(a) <= 64) {
-        const bool large = !a.causal && a.max_seq_kv >= 8192;
-        return large ? numbers_of<Dim64Large>("64_large") : numbers_of<Dim64Small>("64_small");
-    }
-    const bool large = a.max_seq_kv >= (a.causal ? 2048 : 1024);
-    return large ? numbers_of<Dim128Large>("128_large") : numbers_of<Dim128Small>("128_small");
+// Anything that changes scores beyond a positive scale and bounds on keys.
+bool general(const Attention& a) { return a.softcap > 0 || a.alibi || a.mask.present() || !(a.scale > 0); }
+
+// How long a launch takes, in rows of one unit. Tiles of equal length end in rounds; under a causal rule short ones fill the last round.
+double time_of(const Attention& a, const Machine& machine, const Numbers& n) {
+    const double rounds = static_cast<double>(tiles_of(a, n)) / std::max(machine.compute_units, 1u);
+    const std::int64_t keys = a.causal ? a.max_seq_kv / 2 : a.max_seq_kv;
+    return (a.causal ? rounds + 0.5 : std::ceil(rounds)) * static_cast<double>(n.rows) / (keys < kLong ? n.short_rate : n.long_rate);
 }
 
-std::int64_t divide_up(std::int64_t x, std::int64_t by) { return (x + by - 1) / by; }
+const Numbers& fastest(const Attention& a, const Machine& machine, std::span<const Numbers> tiles) {
+    return *std::min_element(tiles.begin(), tiles.end(),
+                             [&](const Numbers& x, const Numbers& y) { return time_of(a, machine, x) < time_of(a, machine, y); });
+}
+
+// Pages: whole ones fit blocks of 64 and 128 keys best.
+const Numbers& numbers_for(const Attention& a, const Machine& machine) {
+    const int dim = widest(a) <= 64 ? 0 : widest(a) <= 128 ? 1 : 2;
+    if (general(a)) return kGeneral[dim];
+    if (dim == 0) return a.paged || a.causal ? kDim64[0] : fastest(a, machine, kDim64);
+    if (dim == 1) return a.paged ? kDim128[0] : fastest(a, machine, kDim128);
+    return a.paged ? kDim256[0] : fastest(a, machine, kDim256);
+}
 
 // A stride of an axis with one element is never used; the copy engine wants a valid one all the same.
 BoxedTensor boxed(const Operand& o, std::int64_t dim, std::int64_t sequence, std::int64_t heads, std::int64_t batch, std::int64_t box_rows) {
@@ -47,32 +75,34 @@ bool fits(const BoxedTensor& t) {
                        [](std::int64_t x) { return x > 0 && x < BoxedTensor::kMaxStrideBytes && x % BoxedTensor::kStrideBytes == 0; });
 }
 
-BoxedTensors boxed_tensors(const Attention& a, const Numbers& n) {
-    const std::int64_t batch_q = a.ragged_q ? 1 : a.batch, batch_kv = a.ragged_kv ? 1 : a.batch;
-    return {boxed(a.q, a.dim, a.q_tokens, a.head_q, batch_q, kGroupRows), boxed(a.k, a.dim, a.kv_tokens, a.head_kv, batch_kv, n.keys),
-            boxed(a.v, a.dim_v, a.kv_tokens, a.head_kv, batch_kv, n.keys), boxed(a.out, a.dim_v, a.q_tokens, a.head_q, batch_q, kGroupRows)};
-}
+// Keys that the copy engine brings at once: of one page.
+std::int64_t box_keys(const Attention& a, const Numbers& n) { return a.paged ? std::gcd(a.page_size, n.keys) : n.keys; }
 
-std::int64_t tiles_of(const Attention& a, const Numbers& n) { return a.batch * a.head_q * divide_up(a.max_seq_q, n.rows); }
+BoxedTensors boxed_tensors(const Attention& a, const Numbers& n) {
+    const std::int64_t batch_q = a.ragged_q ? 1 : a.batch, batch_kv = a.paged ? a.pages : a.ragged_kv ? 1 : a.batch, keys = box_keys(a, n);
+    return {boxed(a.q, a.dim, a.q_tokens, a.head_q, batch_q, kGroupRows), boxed(a.k, a.dim, a.kv_tokens, a.head_kv, batch_kv, keys),
+            boxed(a.v, a.dim_v, a.kv_tokens, a.head_kv, batch_kv, keys), boxed(a.out, a.dim_v, a.q_tokens, a.head_q, batch_q, kGroupRows)};
+}
 
 }  // namespace
 
 bool takes(const Attention& a, const Machine& machine) {
-    if (machine.family != Family::sm90 || widest(a) > 128 || a.paged) return false;
-    if (a.softcap > 0 || a.alibi || a.mask.present() || !(a.scale > 0)) return false;
-    const Numbers n = numbers_for(a);
-    constexpr std::int64_t kMost = std::int64_t{1} << 30;  // tiles are numbered, tokens addressed in 31 bits
-    if (tiles_of(a, n) > kMost || a.q_tokens > kMost || a.kv_tokens > kMost) return false;
+    if (machine.family != Family::sm90 || widest(a) > Dim256Large::kDim) return false;
+    const Numbers& n = numbers_for(a, machine);
+    if (box_keys(a, n) % kSwizzledRows != 0) return false;
+    constexpr std::int64_t kMost = std::int64_t{1} << 30;  // tiles and pages are numbered, tokens addressed in 31 bits
+    if (tiles_of(a, n) > kMost || a.q_tokens > kMost || a.kv_tokens > kMost || (a.paged && a.pages > kMost)) return false;
     const BoxedTensors tensors = boxed_tensors(a, n);
     return fits(tensors.q) && fits(tensors.k) && fits(tensors.v) && fits(tensors.out);
 }
 
 Recipe prefill(const Attention& a, const Machine& machine, std::int32_t heads_per_section) {
-    const Numbers n = numbers_for(a);
+    const Numbers& n = numbers_for(a, machine);
     Recipe recipe;
     recipe.name = std::string("flash_hopper_") + (a.q.type == Type::bf16 ? "bf16_" : "f16_") + n.name;
     recipe.cut.row_blocks = divide_up(a.max_seq_q, n.rows);
     recipe.cut.heads_per_section = heads_per_section;
+    recipe.cut.box_rows = static_cast<std::int32_t>(box_keys(a, n));
     recipe.boxed = boxed_tensors(a, n);
     recipe.zeroed_bytes = 2 * sizeof(std::uint32_t);  // tiles claimed, blocks that have ended
     const std::int64_t blocks = std::min<std::int64_t>(tiles_of(a, n), std::max(machine.compute_units, 1u));

@@ -51,47 +51,66 @@ template <class Tile> RF_DEVICE void bring_queries(const MappedCall& call, const
     }
 }
 
-template <class Tile> RF_DEVICE void bring_keys(const MappedCall& call, const Shared<Tile>& shared) {
-    const auto bring = [](device::SharedAt to, const platform::TensorMap& map, const device::Barrier& full, const Work& work, int row) {
-        full.expect(Tile::kStageBytes);
+// One block of K or V by as many boxes as the map's have rows, one a lane. Paged: a box lies within a page.
+template <class Tile> struct KeyBoxes {
+    const MappedCall& call;
+    int rows;  // of a box
+
+    RF_DEVICE bool mine() const { return device::lane_index() * rows < Tile::kKeys; }
+    // Where this lane's box of a block begins: axis 0 and the sequence axis.
+    RF_DEVICE int2 place(const Work& work, int block) const {
+        const Attention& a = call.call.attention;
+        const int key = block * Tile::kKeys + device::lane_index() * rows;
+        if (!a.paged) return {work.kv_batch, work.kv_first + key};
+        return mine() ? int2{page_of(call.call, work, key), key % static_cast<int>(a.page_size)} : int2{0, 0};
+    }
+    RF_DEVICE void bring(device::SharedAt to, const platform::TensorMap& map, const device::Barrier& full, int head, int2 place) const {
+        if (device::lane_index() == 0) full.expect(Tile::kStageBytes);
+        __syncwarp();
+        if (!mine()) return;
 #pragma unroll 1
         for (int box = 0; box < Tile::kBoxes; ++box)
-            device::copy_box_in(to + box * Tile::kKeys * kBoxBytes, map, full, box * 64, row, work.kv_head, work.kv_batch);
-    };
+            device::copy_box_in(to + (box * Tile::kKeys + device::lane_index() * rows) * kBoxBytes, map, full, box * 64, place.y, head, place.x);
+    }
+};
+
+template <class Tile> RF_DEVICE void bring_keys(const MappedCall& call, const Shared<Tile>& shared) {
+    const KeyBoxes<Tile> boxes{call, call.call.cut.box_rows};
+    const bool first = device::lane_index() == 0;
     Cursor<kSlots> slot;
     Cursor<Tile::kStages> ring;
-    device::prefetch_map(call.k);
-    device::prefetch_map(call.v);
+    if (first) device::prefetch_map(call.k), device::prefetch_map(call.v);
 #pragma unroll 1
     for (;; slot.advance()) {
         shared.work_full(slot.stage).await(slot.phase);
         const Work work = shared.work(slot.stage);
-        shared.work_empty(slot.stage).arrive();
+        __syncwarp();
+        if (first) shared.work_empty(slot.stage).arrive();
         if (!work.exists) return;
         const int claim_at = max(work.block_begin, work.block_end - 2);
-        if (claim_at == work.block_end) shared.claim().arrive();
+        if (first && claim_at == work.block_end) shared.claim().arrive();
 #pragma unroll 1
         for (int block = work.block_begin; block < work.block_end; ++block, ring.advance()) {
-            const int row = work.kv_first + block * Tile::kKeys;
-            if (block == claim_at) shared.claim().arrive();
+            if (first && block == claim_at) shared.claim().arrive();
+            const int2 place = boxes.place(work, block);
             shared.keys_empty(ring.stage).await(ring.phase ^ 1);
-            bring(shared.keys(ring.stage), call.k, shared.keys_full(ring.stage), work, row);
+            boxes.bring(shared.keys(ring.stage), call.k, shared.keys_full(ring.stage), work.kv_head, place);
             shared.values_empty(ring.stage).await(ring.phase ^ 1);
-            bring(shared.values(ring.stage), call.v, shared.values_full(ring.stage), work, row);
+            boxes.bring(shared.values(ring.stage), call.v, shared.values_full(ring.stage), work.kv_head, place);
         }
     }
 }
 
 template <class Tile> RF_DEVICE void produce(const MappedCall& call, const Shared<Tile>& shared) {
     device::give_registers<Tile::kProducerRegisters>();
-    if (device::lane_index() != 0) return;
+    const bool first = device::lane_index() == 0;
     switch (device::wave_index()) {
         case 0:
             return bring_keys(call, shared);
         case 1:
-            return bring_queries(call, shared);
+            return first ? bring_queries(call, shared) : void();
         case 2:
-            return claim_tiles(call.call, shared);
+            return first ? claim_tiles(call.call, shared) : void();
         default:
             return;
     }

@@ -16,10 +16,11 @@
 
 namespace rocforge::kernels::flash::hopper {
 
-constexpr int kGroupRows = 64;  // of one consumer: what wgmma multiplies at once
-constexpr int kBoxBytes = 128;  // a row of one box: 64 columns of 16 bits
-constexpr int kSlots = 2;       // tiles that are known ahead
-constexpr int kSlotBytes = 64;  // of a tile's Work
+constexpr int kGroupRows = 64;    // of one consumer: what wgmma multiplies at once
+constexpr int kBoxBytes = 128;    // a row of one box: 64 columns of 16 bits
+constexpr int kSwizzledRows = 8;  // a box in shared memory begins at a multiple of
+constexpr int kSlots = 2;         // tiles that are known ahead
+constexpr int kSlotBytes = 80;    // of a tile's Work
 constexpr int kUnitRegisters = 65536;
 
 // Dim: columns in shared memory; Rows of a tile, 64 a consumer; Keys of a block; Stages: blocks of K, and of V, in shared memory.
@@ -27,13 +28,13 @@ template <int Dim, int Rows, int Keys, int Stages, int ProducerRegisters, int Co
     static constexpr int kDim = Dim, kRows = Rows, kKeys = Keys, kStages = Stages;
     static constexpr int kConsumers = Rows / kGroupRows, kThreads = 128 * (1 + kConsumers), kBoxes = Dim / 64;
     static constexpr int kProducerRegisters = ProducerRegisters, kConsumerRegisters = ConsumerRegisters;
-    // Dim 256 has no room for the output beside Q: it takes Q's place, and the next Q waits for it.
-    static constexpr bool kOwnOut = Dim <= 128;
+    // Whether the output leaves through shared memory by the copy engine. Dim 256 has no room for it: there it leaves from registers.
+    static constexpr bool kBoxedOut = Dim <= 128;
 
     // Shared memory: [Q][O][K stages][V stages][barriers][tiles known ahead]
     static constexpr int kGroupBytes = kGroupRows * Dim * 2, kStageBytes = Keys * Dim * 2;
-    static constexpr int kQuery = 0, kOut = kOwnOut ? kConsumers * kGroupBytes : 0;
-    static constexpr int kKeysAt = kOut + kConsumers * kGroupBytes, kValuesAt = kKeysAt + Stages * kStageBytes;
+    static constexpr int kQuery = 0, kOut = kConsumers * kGroupBytes;
+    static constexpr int kKeysAt = kOut + (kBoxedOut ? kConsumers * kGroupBytes : 0), kValuesAt = kKeysAt + Stages * kStageBytes;
     static constexpr int kBarriers = kValuesAt + Stages * kStageBytes;
     static constexpr int kBarrierCount = 4 * Stages + 2 * kConsumers + 2 * kSlots + 1;
     static constexpr int kWork = (kBarriers + kBarrierCount * 8 + 15) / 16 * 16;
@@ -47,12 +48,16 @@ template <int Dim, int Rows, int Keys, int Stages, int ProducerRegisters, int Co
     static_assert(ProducerRegisters % 8 == 0 && ConsumerRegisters % 8 == 0, "registers move by eights");
 };
 
-// By use; README.md has what each reached. Large: fewer, heavier tiles.
+// By use: hopper.cpp chooses, README.md has what each reached. Small: least is lost where tiles are few; medium and large: most is gained from each
+// key in shared memory. General kernels (softcap, ALiBi, masks) want registers for scores, so their blocks have fewer keys.
 using Dim64Small = Tile<64, 256, 64, 4, 32, 112>;
 using Dim64Large = Tile<64, 192, 128, 2, 32, 160>;
+using Dim64General = Tile<64, 192, 64, 4, 32, 160>;
 using Dim128Small = Tile<128, 128, 128, 2, 40, 232>;
+using Dim128Medium = Tile<128, 192, 64, 3, 32, 160>;
 using Dim128Large = Tile<128, 192, 80, 3, 32, 160>;
-using Dim256 = Tile<256, 128, 80, 2, 24, 240>;
+using Dim256Small = Tile<256, 128, 64, 2, 40, 232>;
+using Dim256Large = Tile<256, 128, 80, 2, 40, 232>;
 
 }  // namespace rocforge::kernels::flash::hopper
 #endif

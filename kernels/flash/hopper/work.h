@@ -19,6 +19,7 @@ struct Work {
     int kv_batch, kv_first;      // and in k and v
     int block_begin, block_end;  // blocks of keys that some row attends to
     Reach reach;
+    std::int64_t diagonal;  // as in ExtentRule
 };
 static_assert(sizeof(Work) <= kSlotBytes);
 
@@ -53,11 +54,21 @@ template <class Tile> RF_DEVICE Work work_of(const Call& call, unsigned number) 
     work.q_batch = static_cast<int>(span.q_batch), work.q_first = static_cast<int>(span.q_first);
     work.kv_batch = static_cast<int>(span.kv_batch), work.kv_first = static_cast<int>(span.kv_first);
     work.reach = Reach::of(span);
+    work.diagonal = span.rule.diagonal;
     if (work.row0 < work.rows) {
         const Keys keys = any_of_rows(work.reach, work.row0, min(work.row0 + Tile::kRows, work.rows));
         if (keys.first < keys.end) work.block_begin = keys.first / Tile::kKeys, work.block_end = (keys.end + Tile::kKeys - 1) / Tile::kKeys;
     }
     return work;
+}
+
+// The page that holds a key, for a sequence with keys. A key past the end counts as the last one, since the block table may end there; a number
+// outside the tensor is clamped into it.
+RF_DEVICE int page_of(const Call& call, const Work& work, int key) {
+    const Attention& a = call.attention;
+    const int column = min(key, work.reach.length - 1) / static_cast<int>(a.page_size);
+    const std::int64_t page = index_at(call.pointers.block_table, a.wide_index, work.sequence * a.block_table_stride + column);
+    return static_cast<int>(ExtentRule::clamp(page, 0, a.pages - 1));
 }
 
 // A position in a ring: the stage, and the phase of its barriers. A ring's user starts at {} and passes stage after stage.

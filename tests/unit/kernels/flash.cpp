@@ -33,24 +33,47 @@ std::string chosen(const Attention& a, const Machine& machine = kHopper) { retur
 
 }  // namespace
 
-TEST_CASE("Hopper's own prefill kernels take tiles by dim, length and the causal rule") {
+TEST_CASE("Hopper's own prefill kernels take tiles by dim, length, the causal rule and how evenly they fill the machine") {
     struct Row {
-        std::int64_t seq, dim;
+        std::int64_t batch, seq, dim;
         bool causal;
+        const char* tile;
+    };
+    const Row rows[] = {
+        {32, 512, 128, false, "128_medium"}, {32, 4096, 128, false, "128_large"}, {32, 512, 128, true, "128_medium"},
+        {32, 8192, 128, true, "128_large"},  {2, 1024, 128, false, "128_small"},  {32, 512, 64, false, "64_small"},
+        {32, 8192, 64, false, "64_large"},   {32, 8192, 64, true, "64_small"},    {32, 512, 256, false, "256_small"},
+        {32, 8192, 256, false, "256_large"}, {32, 512, 72, false, "128_medium"},  {32, 512, 40, false, "64_small"},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.batch);
+        CAPTURE(row.seq);
+        CAPTURE(row.dim);
+        Attention a = dense(row.seq, row.seq, row.dim, row.causal);
+        a.batch = row.batch;
+        CHECK(chosen(a) == std::string("flash_hopper_bf16_") + row.tile);
+        CHECK(chosen(a, {Family::sm80, 108}).starts_with("flash_prefill_bf16_"));
+    }
+}
+
+TEST_CASE("Hopper's kernels with features of their own") {
+    struct Row {
+        void (*change)(Attention&);
         const char* kernel;
     };
     const Row rows[] = {
-        {512, 128, false, "flash_hopper_bf16_128_small"}, {1024, 128, false, "flash_hopper_bf16_128_large"},
-        {1024, 128, true, "flash_hopper_bf16_128_small"}, {2048, 128, true, "flash_hopper_bf16_128_large"},
-        {4096, 64, false, "flash_hopper_bf16_64_small"},  {8192, 64, false, "flash_hopper_bf16_64_large"},
-        {8192, 64, true, "flash_hopper_bf16_64_small"},   {512, 72, false, "flash_hopper_bf16_128_small"},
-        {512, 40, false, "flash_hopper_bf16_64_small"},
+        {[](Attention& a) { a.softcap = 30; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.alibi = true; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.mask.type = Type::boolean; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.scale = -1; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.q.type = Type::f16, a.alibi = true; }, "flash_hopper_f16_128_general"},
+        {[](Attention& a) { a.paged = true, a.page_size = a.kv_tokens = 16, a.pages = 64; }, "flash_hopper_bf16_128_small"},
     };
     for (const Row& row : rows) {
-        CAPTURE(row.seq);
-        CAPTURE(row.dim);
-        CHECK(chosen(dense(row.seq, row.seq, row.dim, row.causal)) == row.kernel);
-        CHECK(chosen(dense(row.seq, row.seq, row.dim, row.causal), {Family::sm80, 108}).starts_with("flash_prefill_bf16_"));
+        CAPTURE(row.kernel);
+        Attention a = dense(512, 512, 128, false);
+        row.change(a);
+        CHECK(chosen(a) == row.kernel);
     }
 }
 
@@ -60,15 +83,10 @@ TEST_CASE("what Hopper's own prefill kernels do not take, the portable one runs"
         void (*change)(Attention&);
     };
     const Row rows[] = {
-        {"no softcap", [](Attention& a) { a.softcap = 30; }},
-        {"no ALiBi", [](Attention& a) { a.alibi = true; }},
-        {"no mask", [](Attention& a) { a.mask.type = Type::boolean; }},
-        {"no scale that is not positive", [](Attention& a) { a.scale = -1; }},
-        {"no pages", [](Attention& a) { a.paged = true; }},
-        {"no dim above 128", [](Attention& a) { a.dim = 136; }},
-        {"no broadcast heads", [](Attention& a) { a.k.head = 0; }},
-        {"no stride of 2^40 bytes", [](Attention& a) { a.v.batch = std::int64_t{1} << 39; }},
-        {"no empty cache", [](Attention& a) { a.max_seq_kv = a.kv_tokens = 0; }},
+        {"pages that are no multiple of 8 keys", [](Attention& a) { a.paged = true, a.page_size = a.kv_tokens = 12, a.pages = 64; }},
+        {"broadcast heads", [](Attention& a) { a.k.head = 0; }},
+        {"a stride of 2^40 bytes", [](Attention& a) { a.v.batch = std::int64_t{1} << 39; }},
+        {"an empty cache", [](Attention& a) { a.max_seq_kv = a.kv_tokens = 0; }},
     };
     CHECK(chosen(dense(512, 512, 128, false)).starts_with("flash_hopper"));
     for (const Row& row : rows) {
@@ -95,6 +113,15 @@ TEST_CASE("Hopper's prefill keeps one block of threads on each unit, counts tile
     CHECK(few.boxed->k.extent[0] == 104);
     CHECK(few.boxed->k.extent[2] == 2);
     CHECK(few.boxed->k.stride_bytes[0] == 208);
+
+    a.paged = true, a.page_size = a.kv_tokens = 48, a.pages = 77;
+    const Recipe paged = flash::choose(a, kHopper, kNoLimit);
+    REQUIRE(paged.boxed);
+    CHECK(paged.boxed->k.box_rows == 16);
+    CHECK(paged.cut.box_rows == 16);
+    CHECK(paged.boxed->k.extent[1] == 48);
+    CHECK(paged.boxed->k.extent[3] == 77);
+    a.paged = false, a.kv_tokens = 512;
 
     a.batch = 64;
     CHECK(flash::choose(a, kHopper, kNoLimit).launches[0].grid[0] == kHopper.compute_units);
