@@ -13,9 +13,11 @@ namespace rocforge::kernels {
 
 // How the rows and keys of a problem are cut over blocks of threads; what each number means in detail stands with the kernels that read it.
 struct Cut {
-    std::int64_t row_blocks = 1;  // of one (sequence, head)
-    std::int32_t splits = 1;      // of the keys; more than 1: partial results go to the workspace and are combined
-    std::int64_t keys_per_split = 0;
+    std::int64_t row_blocks = 1;         // of one (sequence, head)
+    std::int32_t splits = 1;             // of the keys; more than 1: partial results go to the workspace and are combined
+    std::int32_t shares = 0;             // decode: blocks of threads that the keys of all tiles are shared out over
+    std::int32_t tile_steps = 0;         // decode: steps of every tile, where the host knows (1: no tile is shared); 0: counted on the device
+    bool read_once = false;              // decode: K and V may leave the last-level cache first (a hint)
     std::int32_t heads_per_section = 1;  // (sequence, head) pairs whose row blocks are interleaved, so that long rows start first
     std::int32_t box_rows = 0;           // keys that the copy engine brings at once
 };

@@ -42,7 +42,8 @@ public:
           place_(place),
           reach_(Reach::of(span)),
           shared_(shared),
-          lane_(device::lane_index()),
+          lane_(device::fresh(device::lane_index())),  // else the addresses of a tile's end would be kept through it
+
           wave_(device::wave_index()),
           log2_scale_(General ? device::kLog2E : call.attention.scale * device::kLog2E) {
 #pragma unroll
@@ -56,15 +57,15 @@ public:
 
     // All blocks of kKeys keys from block `begin` to `end`, every `step`-th. keys: those that some row attends to; sure: those that every row does.
     // False: the result is void, a careful worker has to do it again.
-    RF_DEVICE bool run(const kernels::Span& span, const Extent& keys, const Extent& sure, int begin, int end, int step) {
+    RF_DEVICE bool run(const kernels::Span& span, const Keys& keys, const Keys& sure, int begin, int end, int step) {
         const Attention& a = call_.attention;
-        const KeyRows<P> k_rows(call_, span, a.k, call_.pointers.k, a.dim, place_.sequence, place_.kv_head, static_cast<int>(keys.first),
-                                static_cast<int>(keys.end));
-        const KeyRows<P> v_rows(call_, span, a.v, call_.pointers.v, a.dim_v, place_.sequence, place_.kv_head, static_cast<int>(keys.first),
-                                static_cast<int>(keys.end));
-        StageK<T, Tile, P> k(k_rows, k_shared());
-        StageV<T, Tile, P> v(v_rows, v_shared());
-        const int sure_first = static_cast<int>(sure.first), sure_end = static_cast<int>(sure.end);
+        const KeyRows<P> k_rows(call_, span, a.k, call_.pointers.k, a.dim, place_.sequence, place_.kv_head, keys.first, keys.end);
+        const KeyRows<P> v_rows(call_, span, a.v, call_.pointers.v, a.dim_v, place_.sequence, place_.kv_head, keys.first, keys.end);
+        StageK<T, Tile, P> k(k_rows, k_shared(), call_.cut.read_once);
+        StageV<T, Tile, P> v(v_rows, v_shared(), call_.cut.read_once);
+#if defined(RF_NVIDIA)
+        if constexpr (!Tile::kSharedKeys) return run_alone(span, k, v, sure, begin, end, step);
+#endif
         bring_queries(span);
         if (begin < end) k.issue(begin * Tile::kKeys);
 #if defined(RF_NVIDIA)
@@ -77,7 +78,7 @@ public:
 #pragma unroll 1
         for (int block = begin; block < end; block += step) {
             const int key0 = block * Tile::kKeys;
-            const bool edge = General || key0 < sure_first || key0 + Tile::kKeys > sure_end;
+            const bool edge = General || key0 < sure.first || key0 + Tile::kKeys > sure.end;
             Acc scores[kRowTiles][kKeySpans];
             k.commit();
             Group<Tile>::meet();
@@ -106,6 +107,7 @@ public:
     RF_DEVICE const Acc& out(int tile, int d) const { return out_[tile][d]; }
     RF_DEVICE int lane() const { return lane_; }
     RF_DEVICE int wave() const { return wave_; }
+    RF_DEVICE const TilePlace& place() const { return place_; }
 
     // The row of lane row r of row tile t, and its number in the tile.
     RF_DEVICE int row_number(int t, int r) const { return (Tile::kSharedKeys ? wave_ * Tile::kWaveRows : 0) + t * 16 + U::row(lane_, r); }
@@ -121,6 +123,49 @@ public:
     RF_DEVICE device::SharedAt small_shared() const { return groups_shared() + Tile::kGroups * Tile::kGroupBytes; }
 
 private:
+#if defined(RF_NVIDIA)
+    // run() for waves with keys of their own, where copies pass by the registers: K and V are both under way all the time, since no other wave has to
+    // be met before their places are filled again.
+    RF_DEVICE bool run_alone(const kernels::Span& span, StageK<T, Tile, P>& k, StageV<T, Tile, P>& v, const Keys& sure, int begin, int end,
+                             int step) {
+        static_assert(Careful);
+        const auto issue = [&](auto& stage, int block) {
+            if (block < end)
+                stage.issue(block * Tile::kKeys);
+            else
+                device::close_copies();  // so that the number of groups under way is always the same
+        };
+        bring_queries(span);
+        issue(k, begin);
+        issue(v, begin);
+        device::await_copies<2>();
+        device::barrier();  // every wave reads the queries that all have brought
+#pragma unroll 1
+        for (int block = begin; block < end; block += step) {
+            const int key0 = block * Tile::kKeys;
+            Acc scores[kRowTiles][kKeySpans];
+            device::await_copies<1>();
+            Group<Tile>::meet();
+            multiply_qk(scores);
+            Group<Tile>::meet();
+            issue(k, block + step);
+            if (General || key0 < sure.first || key0 + Tile::kKeys > sure.end) {
+                score(scores, key0);
+                device::await_copies<1>();
+                vote(v.brought_non_finite());
+                if (voted()) poison(scores, v, key0);
+            }
+            soften(scores);
+            device::await_copies<1>();
+            Group<Tile>::meet();
+            multiply_pv(scores);
+            Group<Tile>::meet();
+            issue(v, block + step);
+        }
+        return true;
+    }
+#endif
+
     RF_DEVICE device::SharedAt k_shared() const { return group_shared(); }
     RF_DEVICE device::SharedAt v_shared() const { return group_shared() + Tile::KRows::kBytes; }
 
@@ -151,11 +196,7 @@ private:
                 const char* from = query_row(span, number) + (wanted ? chunk * 16 : 0);
                 device::copy_async(shared_ + Tile::QRows::offset(number, chunk), from, wanted);
             }
-            if constexpr (!Tile::kSharedKeys) {  // every wave reads what all have brought
-                device::close_copies();
-                device::await_copies<0>();
-                device::barrier();
-            }
+            if constexpr (!Tile::kSharedKeys) device::close_copies();
 #endif
         } else {
 #pragma unroll

@@ -42,8 +42,6 @@ Numbers numbers_for(const Machine& machine, bool decode, std::int64_t dim) {
     return numbers<Family::sm90>(decode, dim);
 }
 
-constexpr std::int64_t kMostSplits = 1024;  // combining reads every split of a row one after the other
-
 std::int64_t divide_up(std::int64_t x, std::int64_t by) { return (x + by - 1) / by; }
 
 // Anything that changes scores beyond a positive scale and bounds on keys.
@@ -81,44 +79,45 @@ Recipe prefill(const Attention& a, const Machine& machine, const Numbers& n) {
     return recipe;
 }
 
-std::uint64_t partial_bytes(const Attention& a) { return static_cast<std::uint64_t>(a.batch * a.head_q * a.max_seq_q * (a.dim_v + 2) * 4); }
+// Keys and values that are read once push out of the cache what others left there, and wait while that is written back: up to here they ask to leave
+// first. Beyond a few times the cache's size that was seen to cost more than it saves (README.md).
+constexpr std::int64_t kReadOnceBytes = 256 << 20;
 
-// Keys a split. Reading K and V bounds a decode, so a compute unit is busy for as many keys as its blocks have: the busiest one's share, in bytes of
-// all of them, plus what writing and reading partial results costs, is least. Splits are whole blocks of keys, and there are enough of them to keep
-// two blocks on every unit where the keys allow it: one does not have enough loads under way.
-std::int64_t keys_per_split(const Attention& a, const Machine& machine, const Numbers& n, std::int64_t tiles, std::uint64_t workspace_limit_bytes) {
-    const std::int64_t units = std::max(machine.compute_units, 1u), blocks = std::max<std::int64_t>(1, divide_up(a.max_seq_kv, n.keys));
-    const std::int64_t by_memory =
-        static_cast<std::int64_t>(std::min<std::uint64_t>(workspace_limit_bytes / std::max<std::uint64_t>(partial_bytes(a), 1), kMostSplits));
-    const std::int64_t most = std::max<std::int64_t>(1, std::min({by_memory, divide_up(blocks, n.waves), kMostSplits}));
-    const std::int64_t wanted = std::min(most, divide_up(n.blocks_per_unit * units, tiles));
-    std::int64_t chosen = blocks;
-    double least = -1;
-    for (std::int64_t splits = wanted; splits <= std::min(most, 16 * wanted); ++splits) {
-        const std::int64_t per_split = divide_up(blocks, splits), used = divide_up(blocks, per_split);
-        const double share = static_cast<double>(divide_up(tiles * used, units) * units * per_split * n.keys * (a.dim + a.dim_v) * 2);
-        const double cost = share + (used > 1 ? 2.0 * static_cast<double>(partial_bytes(a)) * static_cast<double>(used) : 0.0);
-        if (least < 0 || cost < least) least = cost, chosen = per_split;
-    }
-    return chosen * n.keys;
+// Blocks of threads that a decode's work is shared out over: as many as the machine holds at once, and no more than there are steps or the workspace
+// has room for. 0: nothing is shared out.
+std::int64_t shares_of(const Attention& a, const Machine& machine, const Numbers& n, std::int64_t tiles, std::uint64_t affordable) {
+    const std::int64_t steps = tiles * divide_up(a.max_seq_kv, n.keys * n.waves);
+    if (steps <= tiles || steps > INT32_MAX) return 0;
+    // Several short tiles a block: two blocks a unit hide each other's ends.
+    const bool ends_often = is_nvidia(machine.family) && tiles >= 2 * std::int64_t{machine.compute_units} && steps <= 16 * tiles;
+    const std::int64_t resident = std::int64_t{ends_often ? 2 : 1} * n.blocks_per_unit * std::max(machine.compute_units, 1u);
+    return std::min({resident, steps, static_cast<std::int64_t>(std::min<std::uint64_t>(affordable, INT32_MAX))});
+}
+
+// Steps of every tile, where neither lengths on the device nor the number of a tile make them differ; else 0.
+std::int64_t tile_steps(const Attention& a, const Numbers& n, std::int64_t row_blocks) {
+    if (a.kv_lengths || a.ragged_q || a.ragged_kv || row_blocks > 1) return 0;
+    const auto rule = ExtentRule::aligned(a.causal, a.bottom_right, a.diagonal, a.window_left, a.window_right, a.max_seq_q, a.max_seq_kv);
+    const Extent blocks = blocks_of(rule.any_of_rows(0, a.max_seq_q, a.max_seq_kv), n.keys);
+    return std::max<std::int64_t>(1, divide_up(blocks.end, n.waves) - blocks.first / n.waves);
 }
 
 Recipe decode(const Attention& a, const Machine& machine, const Numbers& n, std::uint64_t workspace_limit_bytes) {
     Recipe recipe;
     recipe.name = kernel_name("decode", a, n);
-    recipe.cut.row_blocks = divide_up(a.max_seq_q * a.group(), n.rows);
+    const std::int64_t rows = a.max_seq_q * a.group();
+    recipe.cut.row_blocks = divide_up(rows, n.rows);
     const std::int64_t tiles = a.batch * a.head_kv * recipe.cut.row_blocks;
-    recipe.cut.keys_per_split = keys_per_split(a, machine, n, tiles, workspace_limit_bytes);
-    recipe.cut.splits = static_cast<std::int32_t>(std::max<std::int64_t>(1, divide_up(a.max_seq_kv, recipe.cut.keys_per_split)));
-    recipe.launches.push_back(launch(recipe.name, machine, tiles * recipe.cut.splits, n));
-    if (recipe.cut.splits > 1) {
-        recipe.workspace_bytes = partial_bytes(a) * static_cast<std::uint64_t>(recipe.cut.splits);
-        Numbers combine = n;
-        combine.threads = kCombineWaves * wave_size(machine.family);
-        combine.shared_bytes = kCombineSharedBytes;
-        const char* name = a.q.type == Type::bf16 ? "flash_combine_bf16" : "flash_combine_f16";
-        recipe.launches.push_back(launch(name, machine, a.batch * a.head_q * a.max_seq_q, combine));
-        recipe.name += " in " + std::to_string(recipe.cut.splits) + " splits";
+    const auto share_bytes = static_cast<std::uint64_t>(2 * tile_rows(rows, n.rows) * (a.dim_v + 2) * 4);
+    const std::int64_t shares = shares_of(a, machine, n, tiles, workspace_limit_bytes / share_bytes);
+    recipe.launches.push_back(launch(recipe.name, machine, shares > 0 ? shares : tiles, n));
+    recipe.cut.shares = static_cast<std::int32_t>(recipe.launches[0].grid[0]);
+    recipe.cut.read_once = recipe.cut.row_blocks == 1 && a.batch * a.head_kv * a.max_seq_kv * (a.dim + a.dim_v) * 2 <= kReadOnceBytes;
+    recipe.cut.tile_steps = shares > 0 ? static_cast<std::int32_t>(tile_steps(a, n, recipe.cut.row_blocks)) : 1;
+    if (shares > 0) {
+        recipe.workspace_bytes = share_bytes * static_cast<std::uint64_t>(shares);
+        recipe.zeroed_bytes = static_cast<std::uint64_t>(tiles) * sizeof(std::uint32_t);
+        recipe.name += " in " + std::to_string(shares) + " shares";
     }
     return recipe;
 }

@@ -11,16 +11,17 @@ namespace rocforge::kernels::flash {
 
 // Which rows block `id` takes. Under a causal rule later rows have more keys, and blocks that start first end first: the last rows of a section of
 // heads come first. A section's keys and values fit the last-level cache together; without a causal rule a section is one head.
-RF_DEVICE TilePlace place_of_block(const Call& call, std::int64_t id, int tile_rows) {
+RF_DEVICE TilePlace place_of_block(const Call& call, int id, int tile_rows) {
     const Attention& a = call.attention;
-    const std::int64_t heads = a.batch * a.head_q, per_section = call.cut.heads_per_section * call.cut.row_blocks, section = id / per_section;
-    const std::int64_t first = section * call.cut.heads_per_section, left = heads - first;
-    const std::int64_t here = left < call.cut.heads_per_section ? left : call.cut.heads_per_section, within = id - section * per_section;
-    std::int64_t block = within / here;
-    const std::int64_t pair = first + within - block * here;
-    if (a.causal) block = call.cut.row_blocks - 1 - block;
-    const std::int64_t sequence = pair / a.head_q, head = pair - sequence * a.head_q;
-    return {static_cast<int>(sequence), static_cast<int>(head / a.group()), static_cast<int>(head), 1, static_cast<int>(block * tile_rows), 0};
+    const int heads_q = static_cast<int>(a.head_q), row_blocks = static_cast<int>(call.cut.row_blocks), per_section = call.cut.heads_per_section;
+    const int section = scalar_quotient(id, per_section * row_blocks), first = section * per_section,
+              left = static_cast<int>(a.batch) * heads_q - first;
+    const int here = left < per_section ? left : per_section, within = id - first * row_blocks;
+    int block = scalar_quotient(within, here);
+    const int pair = first + within - block * here;
+    if (a.causal) block = row_blocks - 1 - block;
+    const int sequence = scalar_quotient(pair, heads_q), head = pair - sequence * heads_q;
+    return {sequence, scalar_quotient(head, scalar_quotient(heads_q, a.head_kv)), head, 1, block * tile_rows, 0};
 }
 
 // The wave's rows to device memory.
@@ -84,10 +85,10 @@ template <class T, int Dim, bool General, Paging P> RF_DEVICE void prefill_caref
     for (; place.row0 < end; place.row0 += Tile::kRows) {
         device::barrier();  // shared memory is in use until every wave is here
         const int row_end = end - place.row0 < Tile::kRows ? end : place.row0 + Tile::kRows;
-        const Extent keys = span.rule.any_of_rows(place.row0, row_end, span.len_kv), sure = span.rule.all_of_rows(place.row0, row_end, span.len_kv);
-        const Extent blocks = blocks_of(keys, Tile::kKeys);
+        const Reach reach = Reach::of(span);
+        const Keys keys = reach.of_any(place.row0, row_end - 1), blocks = keys.blocks_of(Tile::kKeys);
         Worker<T, Tile, General, P, true> worker(call, span, place, shared);
-        worker.run(span, keys, sure, static_cast<int>(blocks.first), static_cast<int>(blocks.end), 1);
+        worker.run(span, keys, reach.of_all(place.row0, row_end - 1), blocks.first, blocks.end, 1);
         store_rows<T, Tile>(worker, call, place.sequence, shared);
     }
 }
@@ -99,11 +100,11 @@ template <class T, int Dim, bool General, Paging P> RF_DEVICE void prefill(const
     const kernels::Span span = span_of(call.attention, call.pointers, place.sequence);
     if (place.row0 >= span.len_q) return;
     place.rows = static_cast<int>(span.len_q);
-    const std::int64_t row_end = place.rows - place.row0 < Tile::kRows ? place.rows : place.row0 + Tile::kRows;
-    const Extent keys = span.rule.any_of_rows(place.row0, row_end, span.len_kv), sure = span.rule.all_of_rows(place.row0, row_end, span.len_kv);
-    const Extent blocks = blocks_of(keys, Tile::kKeys);
+    const int row_end = place.rows - place.row0 < Tile::kRows ? place.rows : place.row0 + Tile::kRows;
+    const Reach reach = Reach::of(span);
+    const Keys keys = reach.of_any(place.row0, row_end - 1), blocks = keys.blocks_of(Tile::kKeys);
     Worker<T, Tile, General, P, false> worker(call, span, place, shared);
-    if (worker.run(span, keys, sure, static_cast<int>(blocks.first), static_cast<int>(blocks.end), 1))
+    if (worker.run(span, keys, reach.of_all(place.row0, row_end - 1), blocks.first, blocks.end, 1))
         store_rows<T, Tile>(worker, call, place.sequence, shared);
     else
         prefill_carefully<T, Dim, General, P>(device::argument_again(call), place, shared);

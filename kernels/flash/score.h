@@ -10,11 +10,30 @@
 
 namespace rocforge::kernels::flash {
 
+// 32 bits, unsigned: a 64-bit division costs some hundred instructions, which is much where a whole call takes ten microseconds.
+RF_DEVICE int quotient(std::int64_t a, std::int64_t b) { return static_cast<int>(static_cast<unsigned>(a) / static_cast<unsigned>(b)); }
+
+// Of operands that are the same in every lane.
+RF_DEVICE int scalar_quotient(std::int64_t a, std::int64_t b) {
+    return static_cast<int>(device::to_scalar(static_cast<std::uint32_t>(quotient(a, b))));
+}
+
 // A row of the tile: query i of query head `head`. Rows past the sequence's end do not exist and attend to nothing.
 struct Row {
     int i;
     int head;
     bool exists;
+};
+
+// Keys [first, end).
+struct Keys {
+    int first, end;
+
+    // The blocks of `size` keys, counted from key 0, that these touch.
+    RF_DEVICE Keys blocks_of(int size) const {
+        if (first >= end) return {0, 0};
+        return {quotient(first, size), quotient(end + size - 1, size)};
+    }
 };
 
 // Which keys row i may attend to, in 32 bits: [i + first, i + end) within [0, length). The predicate holds lengths below kFar, so that an offset that
@@ -31,6 +50,20 @@ struct Reach {
         if (rule.window_left >= 0) reach.first = cut(rule.diagonal - rule.window_left);
         return reach;
     }
+    RF_DEVICE Keys of_row(int i) const {
+        const int from = within(i + first), to = within(i + end);
+        return {from, to > from ? to : from};
+    }
+    // The keys that any row from row `top` to row `bottom`, both included, attends to: both ends of a row's keys grow with the row.
+    RF_DEVICE Keys of_any(int top, int bottom) const {
+        const Keys a = of_row(top), b = of_row(bottom);
+        return {a.first < b.first ? a.first : b.first, a.end > b.end ? a.end : b.end};
+    }
+    // The keys that each of them attends to.
+    RF_DEVICE Keys of_all(int top, int bottom) const {
+        const Keys a = of_row(top), b = of_row(bottom);
+        return {a.first > b.first ? a.first : b.first, a.end < b.end ? a.end : b.end};
+    }
     // Columns of a block of keys that starts at key0; a row that does not exist attends to nothing.
     struct Bounds {
         int first, end;
@@ -42,6 +75,7 @@ struct Reach {
     }
 
 private:
+    RF_DEVICE int within(int key) const { return key < 0 ? 0 : key < length ? key : length; }
     RF_DEVICE static int cut(std::int64_t offset) { return static_cast<int>(ExtentRule::clamp(offset, -kFar, kFar)); }
 };
 

@@ -108,9 +108,10 @@ template <class T, class Tile, class Rows, Paging P> class Stage {
     static_assert(Tile::kKeys * kChunks % kThreads == 0 && kThreads % kChunks == 0, "each pass brings whole rows");
 
 public:
-    RF_DEVICE Stage(const KeyRows<P>& rows, device::SharedAt shared)
+    RF_DEVICE Stage(const KeyRows<P>& rows, device::SharedAt shared, bool read_once)
         : rows_(rows),
           shared_(shared),
+          policy_(read_once),
           row_(static_cast<int>(Group<Tile>::thread() / kChunks)),
           chunk_(static_cast<int>(Group<Tile>::thread() % kChunks)),
           at_(Rows::offset(row_, chunk_)) {}
@@ -158,7 +159,10 @@ private:
             const int key = key0 + row_ + pass * kStep;
             const bool wanted = exists && has(key);
             if (rows_.paged()) from = wanted ? rows_.row(key) + chunk_ * 16 : rows_.base;
-            device::copy_async(shared_ + place_from(at, pass), from, wanted);
+            if constexpr (Tile::kSharedKeys)
+                device::copy_async(shared_ + place_from(at, pass), from, wanted);
+            else
+                device::copy_async(shared_ + place_from(at, pass), from, wanted, policy_);
             if (!rows_.paged()) from += kStep * rows_.row_bytes;
         }
     }
@@ -176,6 +180,7 @@ private:
 
     const KeyRows<P>& rows_;
     device::SharedAt shared_;
+    device::CachePolicy policy_;
     int row_, chunk_, at_;  // at_: of the first pass in shared memory
 };
 template <class T, class Tile, Paging P> using StageK = Stage<T, Tile, typename Tile::KRows, P>;
@@ -192,7 +197,7 @@ template <class T, class Tile, Paging P> class StageK {
     static_assert(Tile::kKeys * kChunks % kThreads == 0 && kPasses % kPiece == 0, "every thread brings as many chunks");
 
 public:
-    RF_DEVICE StageK(const KeyRows<P>& rows, device::SharedAt shared) : rows_(rows), shared_(shared) {}
+    RF_DEVICE StageK(const KeyRows<P>& rows, device::SharedAt shared, bool) : rows_(rows), shared_(shared) {}
 
     RF_DEVICE void issue(int key0) {
         key0_ = key0;
@@ -244,7 +249,7 @@ template <class T, class Tile, Paging P> class StageV {
     static_assert(kPasses % kPiece == 0);
 
 public:
-    RF_DEVICE StageV(const KeyRows<P>& rows, device::SharedAt shared) : rows_(rows), shared_(shared) {}
+    RF_DEVICE StageV(const KeyRows<P>& rows, device::SharedAt shared, bool) : rows_(rows), shared_(shared) {}
 
     RF_DEVICE void issue(int key0) {
         key0_ = key0;

@@ -102,21 +102,18 @@ template <Family F, int Dim> struct CarefulTile : CarefulBase<F, Dim> {
     static_assert(CarefulBase<F, Dim>::kSharedBytes <= PrefillTile<F, Dim>::kSharedBytes, "it runs in the prefill tile's shared memory");
 };
 
-// The query heads of one kv head, packed into 16 rows; each wave streams keys of its own.
+// The query heads of one kv head, packed into 16 rows; each wave streams keys of its own. kBlocksPerUnit: as many as keep the memory busy (NVIDIA: 64
+// KiB of keys under way in each), or as fit (AMD).
+template <class Base> struct DecodeBase : Base { static constexpr int kBlocksPerUnit = Base::kSharedBytes > 32 * 1024 ? 1 : 2; };
 template <Family F, int Dim> struct DecodeTile;
-template <Family F> struct DecodeTile<F, 64> : TileBase<F, 64, 4, 1, is_rdna(F) ? 16 : 32, false> { static constexpr int kBlocksPerUnit = 3; };
+template <Family F> struct DecodeTile<F, 64> : DecodeBase<TileBase<F, 64, 4, 1, is_nvidia(F) ? 64 : is_rdna(F) ? 16 : 32, false>> {};
 template <Family F>
 struct DecodeTile<F, 128>
-    : TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F)> {
-    static constexpr int kBlocksPerUnit = 3;
-};
-template <Family F> struct DecodeTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 1 : 4, 1, 32, false> {
-    static constexpr int kBlocksPerUnit = 1;
-};
+    : DecodeBase<TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F)>> {};
+template <Family F> struct DecodeTile<F, 256> : DecodeBase<TileBase<F, 256, F == Family::gfx9 ? 1 : 4, 1, is_nvidia(F) ? 16 : 32, false>> {};
 
-// Combining splits: a block of threads takes one row; its waves share out the splits.
-constexpr int kCombineWaves = 4;
-constexpr int kCombineSharedBytes = kCombineWaves * (256 + 2) * 4;
+// Rows of a decode tile that some sequence may have, of `rows` packed ones at the most.
+constexpr std::int64_t tile_rows(std::int64_t rows, int tile) { return rows < tile ? rows : tile; }
 
 }  // namespace rocforge::kernels::flash
 #endif

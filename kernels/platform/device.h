@@ -40,6 +40,13 @@ RF_DEVICE void wave_barrier() {
 
 // A value that is the same in every lane, told to the compiler: it goes to a scalar register.
 RF_DEVICE int uniform(int x) { return __builtin_amdgcn_readfirstlane(x); }
+// The same, for what costs nothing but a register where there are no scalar ones.
+RF_DEVICE std::uint32_t to_scalar(std::uint32_t x) { return static_cast<std::uint32_t>(__builtin_amdgcn_readfirstlane(static_cast<int>(x))); }
+RF_DEVICE std::int64_t to_scalar(std::int64_t x) {
+    const auto bits = static_cast<std::uint64_t>(x);
+    return static_cast<std::int64_t>(std::uint64_t{to_scalar(static_cast<std::uint32_t>(bits >> 32))} << 32 |
+                                     to_scalar(static_cast<std::uint32_t>(bits)));
+}
 
 RF_DEVICE std::uint32_t from_lane(std::uint32_t x, int lane) {
     return static_cast<std::uint32_t>(__builtin_amdgcn_ds_bpermute(lane * 4, static_cast<int>(x)));
@@ -50,6 +57,14 @@ RF_DEVICE bool any_in_wave(bool x) {
 #else
     return __builtin_amdgcn_ballot_w32(x) != 0;
 #endif
+}
+
+// What this thread wrote to device memory before is seen by whoever acquires after it has seen a later write of this thread.
+RF_DEVICE void release_to_device() { __builtin_amdgcn_fence(__ATOMIC_RELEASE, "agent"); }
+RF_DEVICE void acquire_from_device() { __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "agent"); }
+// Adds, and gives what was there before. Orders nothing by itself.
+RF_DEVICE std::uint32_t add_on_device(std::uint32_t* to, std::uint32_t x) {
+    return __hip_atomic_fetch_add((RF_GLOBAL std::uint32_t*)to, x, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
 }
 
 RF_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
@@ -90,8 +105,13 @@ RF_DEVICE int block_x() { return static_cast<int>(blockIdx.x); }
 RF_DEVICE void barrier() { __syncthreads(); }
 RF_DEVICE void wave_barrier() { __syncwarp(); }
 RF_DEVICE int uniform(int x) { return __shfl_sync(0xFFFFFFFFu, x, 0); }
+template <class X> RF_DEVICE X to_scalar(X x) { return x; }
 RF_DEVICE std::uint32_t from_lane(std::uint32_t x, int lane) { return __shfl_sync(0xFFFFFFFFu, x, lane); }
 RF_DEVICE bool any_in_wave(bool x) { return __any_sync(0xFFFFFFFFu, x) != 0; }
+
+RF_DEVICE void release_to_device() { __threadfence(); }
+RF_DEVICE void acquire_from_device() { __threadfence(); }
+RF_DEVICE std::uint32_t add_on_device(std::uint32_t* to, std::uint32_t x) { return atomicAdd(to, x); }
 
 RF_DEVICE float exp2(float x) {
     float y;
@@ -137,6 +157,20 @@ RF_DEVICE void store_shared_word(SharedAt to, std::uint32_t word) { asm volatile
 RF_DEVICE void copy_async(SharedAt to, const void* from, bool wanted) {
     const int bytes = wanted ? 16 : 0;
     asm volatile("cp.async.cg.shared.global.L2::128B [%0], [%1], 16, %2;" ::"r"(to.address), "l"(from), "r"(bytes) : "memory");
+}
+// What the last-level cache does with lines that are copied: keeps them as it sees fit, or lets them go first.
+struct CachePolicy {
+    std::uint64_t bits;
+    RF_DEVICE explicit CachePolicy(bool let_go) {
+        asm("createpolicy.fractional.L2::evict_unchanged.b64 %0, 1.0;" : "=l"(bits));
+        if (let_go) asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(bits));
+    }
+};
+RF_DEVICE void copy_async(SharedAt to, const void* from, bool wanted, const CachePolicy& policy) {
+    const int bytes = wanted ? 16 : 0;
+    asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2, %3;" ::"r"(to.address), "l"(from), "r"(bytes),
+                 "l"(policy.bits)
+                 : "memory");
 }
 // Closes the group of copies that this thread has issued since the last call.
 RF_DEVICE void close_copies() { asm volatile("cp.async.commit_group;" ::: "memory"); }

@@ -83,7 +83,7 @@ public:
         recipe = {};
         recipe.name = "first and second";
         recipe.launches = {{"first", {5, 6, 7}, 64, is_amd(vendor) ? 0u : 60u * 1024}, {"second", {8, 1, 1}, 128, 0}};
-        recipe.cut = {3, 2, 17};
+        recipe.cut = {.row_blocks = 3, .splits = 2, .shares = 17};
         recipe.workspace_bytes = 1000, recipe.zeroed_bytes = 64;
     }
     fake::State& state() const { return *reinterpret_cast<fake::State* (*)()>(dlsym(library_, "rocforge_fake_state"))(); }
@@ -290,7 +290,7 @@ TEST_CASE("a forward enqueues the recipe's launches in order with one argument, 
             CHECK(call.pointers.q == args.q);
             CHECK(call.pointers.lse == args.lse);
             CHECK(call.cut.splits == 2);
-            CHECK(call.cut.keys_per_split == 17);
+            CHECK(call.cut.shares == 17);
             CHECK(static_cast<void*>(call.workspace) == args.workspace);
             CHECK(static_cast<void*>(call.zeroed) == args.zeroed);
         }
