@@ -10,24 +10,30 @@
 namespace rocforge::cli {
 namespace {
 
-constexpr std::int64_t kFlushHeads = 16, kFlushRows = 65536, kFlushDim = 128;  // out of 256 MiB in 16 bits
+constexpr std::int64_t kFlushBytes = 256 << 20;
 constexpr std::size_t kMostRuns = 1000;
 constexpr double kChunkUs = 2e5;         // between two looks at Ctrl-C
 constexpr std::size_t kChunkRuns = 100;  // launches that a driver queues without making the host wait: some hundreds
 
-// Every row of q is the same one.
-rf_problem flush_problem(rf_dtype dtype) {
+// One key, as many sequences as fill the output; all rows of q are the same one, and so are those of k and v.
+rf_problem flush_problem(const rf_problem& like) {
     Extents extents;
-    extents.dtype = dtype;
-    extents.head_q = extents.head_kv = kFlushHeads;
-    extents.seq_q = kFlushRows;
-    extents.dim = extents.dim_v = kFlushDim;
+    extents.dtype = like.out.dtype;
+    extents.head_q = like.q.shape[1], extents.head_kv = like.k.shape[1];
+    extents.seq_q = like.max_seq_q;
+    extents.dim = like.q.shape[3], extents.dim_v = like.v.shape[3];
+    extents.batch = 1;
+    const std::int64_t bytes = bytes_of(problem_of(extents, {}).out);
+    extents.batch = divide_up(kFlushBytes, bytes);
     rf_problem problem = problem_of(extents, {});
-    std::fill_n(problem.q.stride, 3, 0);
+    for (rf_tensor* tensor : {&problem.q, &problem.k, &problem.v}) std::fill_n(tensor->stride, 3, 0);
     return problem;
 }
 
-std::uint64_t flush_bytes(const rf_tensor& tensor) { return static_cast<std::uint64_t>(bytes_of(tensor)); }
+// The one row that q, k and v read.
+std::uint64_t flush_row_bytes(const rf_problem& problem) {
+    return static_cast<std::uint64_t>(std::max(problem.q.shape[3], problem.v.shape[3])) * sizeof(float);
+}
 
 // One run at a time: what is before the first mark is the flush.
 class Runs {
@@ -89,23 +95,19 @@ std::optional<Times> time_on_host(const Forward& forward, const rf_args& args, c
 
 // ---- CacheFlush
 
-std::unique_ptr<CacheFlush> CacheFlush::make(rocforge_context* context, const rf_device& device, const std::string& backend, const Device& memory) {
-    for (const rf_dtype dtype : {kBF16, kF16, kF32}) {
-        const rf_problem problem = flush_problem(dtype);
-        const Verdict verdict = select(context, device, problem, backend);
-        if (verdict.backend == backend) return std::unique_ptr<CacheFlush>(new CacheFlush(verdict, problem, memory));
-    }
-    return nullptr;
+std::unique_ptr<CacheFlush> CacheFlush::make(rocforge_context* context, const rf_device& device, const std::string& backend, const Device& memory,
+                                             const rf_problem& like) {
+    const rf_problem problem = flush_problem(like);
+    const Verdict verdict = select(context, device, problem, backend);
+    return verdict.backend == backend ? std::unique_ptr<CacheFlush>(new CacheFlush(verdict, problem, memory)) : nullptr;
 }
 
 CacheFlush::CacheFlush(const Verdict& verdict, const rf_problem& problem, const Device& memory)
-    : q_(memory, Buffer(kFlushDim * sizeof(float)).span()),
-      k_(memory, Buffer(flush_bytes(problem.k)).span()),
-      v_(memory, Buffer(flush_bytes(problem.v)).span()),
-      out_(memory, flush_bytes(problem.out)),
+    : row_(memory, Buffer(flush_row_bytes(problem)).span()),
+      out_(memory, static_cast<std::uint64_t>(bytes_of(problem.out))),
       forward_(verdict, &memory) {
     args_.struct_size = sizeof args_;
-    args_.q = q_.data(), args_.k = k_.data(), args_.v = v_.data(), args_.out = out_.data();
+    args_.q = args_.k = args_.v = row_.data(), args_.out = out_.data();
 }
 
 // ---- On a device

@@ -2,7 +2,8 @@
 //
 // On a device that lends a clock each run stands between two marks. Before the first mark an untimed forward over one key writes 256 MiB: it empties
 // the caches, so that decode does not find its K and V there, and keeps the device busy while the host enqueues the run, so that the marks do not
-// measure the launch. PyTorch's do_bench does the same with a buffer of that size that it zeroes.
+// measure the launch. It has the measured problem's heads, rows and types, so that as a rule it runs the same kernel, whose instructions stay where
+// they are. PyTorch's do_bench does the same with a buffer of that size that it zeroes by a few instructions.
 #pragma once
 
 #include <rocforge/rocforge.h>
@@ -39,13 +40,14 @@ std::optional<Times> time_on_host(const Forward& forward, const rf_args& args, c
 // The untimed forward between runs.
 class CacheFlush {
 public:
-    // nullptr where the backend refuses such a problem in every type.
-    static std::unique_ptr<CacheFlush> make(rocforge_context* context, const rf_device& device, const std::string& backend, const Device& memory);
+    // For runs of a problem like `like`; nullptr where the backend refuses it with one key and without features.
+    static std::unique_ptr<CacheFlush> make(rocforge_context* context, const rf_device& device, const std::string& backend, const Device& memory,
+                                            const rf_problem& like);
     void enqueue() const { forward_.enqueue(args_); }
 
 private:
     CacheFlush(const Verdict& verdict, const rf_problem& problem, const Device& memory);
-    DeviceBuffer q_, k_, v_, out_;
+    DeviceBuffer row_, out_;
     Forward forward_;
     rf_args args_{};
 };

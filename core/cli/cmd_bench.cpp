@@ -149,12 +149,6 @@ public:
     }
 
 private:
-    // A device in use, by the backend that lends it.
-    struct Lent {
-        std::unique_ptr<Device> memory;  // nullptr: the host's
-        std::unique_ptr<CacheFlush> flush;
-    };
-
     std::vector<BenchCase> all_cases() const {
         std::vector<BenchCase> cases;
         for (const std::string& preset : flags_.presets.empty() ? std::vector<std::string>{"cpu"} : flags_.presets)
@@ -162,13 +156,12 @@ private:
         return cases;
     }
 
-    const Lent& lent(const Verdict& verdict, const rf_device& device) {
+    // nullptr: the host's.
+    const Device* lent(const Verdict& verdict, const rf_device& device) {
         const std::string key = verdict.backend + " " + device_name(device);
         const auto known = lent_.find(key);
-        if (known != lent_.end()) return known->second;
-        Lent made{device_memory(context_.get(), device, verdict.backend), nullptr};
-        if (made.memory) made.flush = CacheFlush::make(context_.get(), device, verdict.backend, *made.memory);
-        return lent_.emplace(key, std::move(made)).first->second;
+        if (known != lent_.end()) return known->second.get();
+        return lent_.emplace(key, device_memory(context_.get(), device, verdict.backend)).first->second.get();
     }
 
     // One peer on one case; nothing when Ctrl-C came meanwhile.
@@ -185,16 +178,17 @@ private:
             if (!step.empty()) progress_.progress(fmt::format("{} {}: {}", label, row.backend, step));
             return !NoteInterrupts::interrupted();
         };
-        const Lent& where = lent(verdict, peer.device);
-        const Forward forward(verdict, where.memory.get());
+        const Device* const memory = lent(verdict, peer.device);
+        const Forward forward(verdict, memory);
         row.kernel = forward.kernel();
         const Budget& budget = flags_.quick ? kQuick : kFull;
         std::optional<Times> times;
-        if (!where.memory) {
+        if (!memory) {
             times = time_on_host(forward, input.args, budget, tell);
         } else if (tell("copying inputs")) {
-            const Staged staged(*where.memory, input.args, input.buffers());
-            times = time_on_device(*where.memory, forward, staged.args(), where.flush.get(), budget, tell);
+            const Staged staged(*memory, input.args, input.buffers());
+            const auto flush = CacheFlush::make(context_.get(), peer.device, verdict.backend, *memory, input.problem);
+            times = time_on_device(*memory, forward, staged.args(), flush.get(), budget, tell);
         }
         if (!times) return std::nullopt;
         row.times = std::move(*times);
@@ -242,7 +236,7 @@ private:
     Terminal people_, progress_;
     Context context_;
     std::vector<Peer> peers_;
-    std::map<std::string, Lent> lent_;
+    std::map<std::string, std::unique_ptr<Device>> lent_;  // by backend and device; nullptr: the host
     std::size_t measured_ = 0;
     Status failure_ = Status::kDone, refused_ = Status::kDone;  // of the last row that failed, that was refused
 };
@@ -253,7 +247,7 @@ FLOPs are 4*batch*head_q*seq_q*seq_kv*dim, halved when causal; GB/s counts K and
 
 On a CPU: the median of 7 runs after a warm-up, by the host's clock.
 On a GPU: the median of 7 runs or of as many as take 100 ms (1000 at most) after a warm-up of 50 ms, by the device's own clock where the backend lends
-it, a mark before and one behind each run. Before each run, outside its marks, a forward that writes 256 MiB empties the caches and keeps the device
+it, a mark before and one behind each run. Before each run, outside its marks, a forward of like shape that writes 256 MiB empties the caches and keeps the device
 busy until the run is enqueued; inputs are copied once. JSON says so by row: "timer" is "device" or "host", "cache" "flushed" or "kept".
 
 Examples:
