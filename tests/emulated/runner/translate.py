@@ -89,6 +89,22 @@ class _SafeAddresses(ast.NodeTransformer):
         return node
 
 
+class _AtomicsGiveWhatWasThere(ast.NodeTransformer):
+    """An atomic gives back the old value where its bit says so: glc on RDNA 3, which is the only one that the emulator knows, sc0 on CDNA, the lowest
+    bit of th on RDNA 4."""
+    functions, expected = ("_compile_mem_op",), 1
+
+    def __init__(self):
+        self.found = 0
+
+    def visit_Call(self, node):
+        self.generic_visit(node)
+        if ast.unparse(node) == "_iattr(inst, 'glc')":
+            self.found += 1
+            return ast.parse("_iattr(inst, 'glc') | _iattr(inst, 'sc0') | _iattr(inst, 'th') & 1", mode="eval").body
+        return node
+
+
 def _alignment_bits(is_lds, name):
     """The low bits of an address that must be 0 for the emulator to store right."""
     if not re.search("STORE|WRITE", name):
@@ -147,7 +163,7 @@ def _correct_narrow_loads(emulator):
 def _corrected(text, path, arch):
     """The emulator's module with the corrections of its source, compiled."""
     tree = ast.parse(text)
-    for correction in (_HalvesOnlyOnRdna(), _HalvesOfMatrices(arch == "gfx90a"), _SafeAddresses()):
+    for correction in (_HalvesOnlyOnRdna(), _HalvesOfMatrices(arch == "gfx90a"), _SafeAddresses(), _AtomicsGiveWhatWasThere()):
         for node in tree.body:
             if isinstance(node, ast.FunctionDef) and node.name in correction.functions:
                 correction.visit(node)

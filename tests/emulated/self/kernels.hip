@@ -64,6 +64,9 @@ KERNEL(64) adds_atomically(std::uint32_t* sum) {
     if (thread() % 3 == 0) __atomic_fetch_add(sum, static_cast<std::uint32_t>(thread()), __ATOMIC_RELAXED);
 }
 
+// Every thread notes what was there before it added 1.
+KERNEL(64) counts_atomically(std::uint32_t* sum, std::uint32_t* before) { before[thread()] = __atomic_fetch_add(sum, 1u, __ATOMIC_RELAXED); }
+
 // Lanes that are switched off hold no address: v90 and v91 are as poisoned there as any register that nothing was written to.
 #if defined(__GFX9__)
 #define LDS_STORE "ds_write_b32 v90, %1\n s_waitcnt lgkmcnt(0)"

@@ -118,6 +118,12 @@ class Runner(unittest.TestCase):
         self.run_kernel("reads_unwritten_register", 64, out)
         self.check(out.values(), [NAN] * 64)
 
+    def test_atomics_give_back_what_was_there_before(self):
+        total, before = Array("I", [5]), Array("I", [0] * 64)
+        self.run_kernel("counts_atomically", 64, total, before)
+        self.assertEqual(total.values(), [69])
+        self.assertEqual(sorted(before.values()), list(range(5, 69)))
+
     def test_lanes_that_are_switched_off_take_no_part_in_atomics(self):
         total = Array("I", [5])
         self.run_kernel("adds_atomically", 64, total)
