@@ -41,6 +41,11 @@ rf_problem with_true_alignment(rf_problem p, const rf_args& a) {
     return p;
 }
 
+rf_problem problem_of(const Case& c) {
+    const Materialised tensors = Materialised::without_values(c);
+    return with_true_alignment(tensors.problem(), tensors.args());
+}
+
 Image::Image(const Materialised& tensors, std::uint64_t zeroed_bytes) : tensors_(tensors), zeroed_bytes_(zeroed_bytes) {
     std::uint64_t end = kGuardBytes;
     const auto place = [&](std::uint64_t bytes) {

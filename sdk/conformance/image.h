@@ -15,6 +15,9 @@ namespace rocforge::conformance {
 // The problem with the alignment that its pointers have, up to 256 bytes, where it promises none: kernels that read 16 bytes at once want to be told.
 rf_problem with_true_alignment(rf_problem, const rf_args&);
 
+// A case's problem, so aligned, as it would be asked about.
+rf_problem problem_of(const Case&);
+
 class Image {
 public:
     Image(const Materialised&, std::uint64_t zeroed_bytes);

@@ -55,12 +55,7 @@ void devices_are_told(Subject& subject) {
 // The problems of the tables, as a case would ask them.
 std::vector<std::pair<std::string, rf_problem>> table_problems(Subject& subject) {
     std::vector<std::pair<std::string, rf_problem>> problems;
-    std::vector<Case> cases = all_cases(subject.setting().seed);
-    for (std::size_t n = 0; n < cases.size(); ++n) {
-        if (!subject.full() && n % 4 != 0) continue;  // the geometry of every fourth: making the tensors is what takes time
-        const Materialised tensors(cases[n]);
-        problems.emplace_back(cases[n].name, with_true_alignment(tensors.problem(), tensors.args()));
-    }
+    for (const Case& c : all_cases(subject.setting().seed)) problems.emplace_back(c.name, problem_of(c));
     return problems;
 }
 
@@ -111,8 +106,7 @@ void verdict_is_the_same_without_a_sink(Subject& subject) {
 
 // Faults that each make a problem refused: together they must all be told.
 void reasons_are_complete(Subject& subject) {
-    const Materialised tensors(cases_that_run(subject).front());
-    const rf_problem sound = with_true_alignment(tensors.problem(), tensors.args());
+    const rf_problem sound = problem_of(cases_that_run(subject).front());
     const std::pair<const char*, std::function<void(rf_problem&)>> faults[] = {
         {"q of a type that nobody has",
          [](rf_problem& p) {
@@ -153,10 +147,10 @@ void undeclared_features_are_answered(Subject& subject) {
     const rf_backend_api& api = *subject.setting().api;
     if (api.abi_minor <= RF_ABI_MINOR && (api.features & ~RF_F_ALL))
         throw Broken("the table declares feature bits that ABI " + number(RF_ABI_MAJOR) + "." + number(api.abi_minor) + " does not have");
-    const Materialised tensors(cases_that_run(subject).front());
-    rf_problem problem = with_true_alignment(tensors.problem(), tensors.args());
+    const rf_problem sound = problem_of(cases_that_run(subject).front());
     for (std::uint32_t bit = 21; bit < 64; ++bit) {
-        problem.features = tensors.problem().features | std::uint64_t{1} << bit;
+        rf_problem problem = sound;
+        problem.features |= std::uint64_t{1} << bit;
         const rf_code code = api.supports(subject.backend().self(), &subject.device(), &problem, nullptr);
         if (code != RF_OK && code != RF_UNSUPPORTED)
             throw Broken("supports of a problem with feature bit " + number(bit) + " returned " + name_of_code(code));
@@ -179,8 +173,7 @@ void layouts_are_told(Subject& subject) {
     constexpr std::uint32_t kMost = 64;
     const Backend& backend = subject.backend();
     for (const Case& c : cases_that_run(subject)) {
-        const Materialised tensors(c);
-        const rf_problem problem = with_true_alignment(tensors.problem(), tensors.args());
+        const rf_problem problem = problem_of(c);
         note(c.name);
         for (std::uint32_t index = 0;; ++index) {
             rf_kv_layout layout{}, again{};

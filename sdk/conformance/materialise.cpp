@@ -92,7 +92,7 @@ class Builder {
 public:
     Builder(const Case& the_case, Placement placement, Materialised& target)
         : c(the_case), placement_(placement), m(target), p(target.problem_), a(target.args_) {}
-    void build();
+    void build(bool values);
 
 private:
     bool has(rf_features bits) const { return (p.features & bits) != 0; }
@@ -119,6 +119,7 @@ private:
     void results();
 
     const Case& c;
+    bool values_ = true;  // false: everything but the tensors of many values
     Placement placement_;
     Materialised& m;
     rf_problem& p;
@@ -194,9 +195,9 @@ void Builder::lengths() {
     a.live_seq_kv = std::clamp<std::int64_t>(*std::max_element(len_kv_.begin(), len_kv_.end()), 0, c.seq_kv);
 }
 
-void Builder::indices(std::size_t args_offset, const std::vector<std::int64_t>& values_) {
-    std::byte* data = allocate(args_offset, c.index_type, std::max<std::int64_t>(static_cast<std::int64_t>(values_.size()), 1));
-    for (std::size_t n = 0; n < values_.size(); ++n) store_index(c.index_type, data, static_cast<std::int64_t>(n), values_[n]);
+void Builder::indices(std::size_t args_offset, const std::vector<std::int64_t>& list) {
+    std::byte* data = allocate(args_offset, c.index_type, std::max<std::int64_t>(static_cast<std::int64_t>(list.size()), 1));
+    for (std::size_t n = 0; n < list.size(); ++n) store_index(c.index_type, data, static_cast<std::int64_t>(n), list[n]);
 }
 
 // Pages in a shuffled order, two of them nobody's; entries that nothing may read are far out of range.
@@ -247,7 +248,7 @@ void Builder::tensors() {
     const auto input = [&](std::size_t args_offset, const rf_tensor& t, const void*& pointer) {
         const std::int64_t elements = extent_elems(t) + c.shift_elems;
         std::byte* base = allocate(args_offset, t.dtype, elements);
-        for (std::int64_t n = 0; n < elements; ++n) store(t.dtype, base, n, NAN);
+        for (std::int64_t n = 0; values_ && n < elements; ++n) store(t.dtype, base, n, NAN);
         base += c.shift_elems * bytes_of(t.dtype);
         pointer = base;
         return base;
@@ -300,6 +301,7 @@ double Builder::mask_value(std::int64_t b, std::int64_t h, std::int64_t i, std::
 void Builder::mask() {
     p.mask = contiguous(c.mask.type, {c.batch, c.head_q, c.seq_q, c.seq_kv}, c.mask.broadcast_axes);
     mask_ = allocate(offsetof(rf_args, mask), c.mask.type, extent_elems(p.mask));
+    if (!values_) return;
     const auto physical = [&](int axis) { return p.mask.stride[axis] == 0 ? std::min<std::int64_t>(p.mask.shape[axis], 1) : p.mask.shape[axis]; };
     for (std::int64_t b = 0; b < physical(0); ++b)
         for (std::int64_t h = 0; h < physical(1); ++h)
@@ -391,7 +393,8 @@ void Builder::results() {
     allocate(offsetof(rf_args, lse), kF32, extent_elems(p.lse), true);
 }
 
-void Builder::build() {
+void Builder::build(bool values) {
+    values_ = values;
     parameters();
     lengths();
     tensors();
@@ -401,17 +404,25 @@ void Builder::build() {
         scales('K', c.k_scale, p.k, p.k_scale, offsetof(rf_args, k_scale));
         scales('V', c.v_scale, p.v, p.v_scale, offsetof(rf_args, v_scale));
     }
-    fill_q();
-    fill_kv('k', p.k, k_, c.k);
-    fill_kv('v', p.v, v_, c.v);
-    pokes();
+    if (values) {
+        fill_q();
+        fill_kv('k', p.k, k_, c.k);
+        fill_kv('v', p.v, v_, c.v);
+        pokes();
+    }
     results();
 }
 
 Materialised::Materialised(const Case& c, Placement placement) {
-    Builder(c, placement, *this).build();
+    Builder(c, placement, *this).build(true);
     seal();
     poison();
+}
+
+Materialised Materialised::without_values(const Case& c) {
+    Materialised made;
+    Builder(c, Placement::heap, made).build(false);
+    return made;
 }
 
 void Materialised::seal() {

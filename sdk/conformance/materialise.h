@@ -47,6 +47,8 @@ struct Span {
 class Materialised {
 public:
     explicit Materialised(const Case&, Placement = Placement::heap);
+    // Lengths and tables alone: the tensors have their places and no values. For who asks about the problem and runs nothing.
+    static Materialised without_values(const Case&);
     const rf_problem& problem() const { return problem_; }
     const rf_args& args() const { return args_; }
     const std::vector<Span>& spans() const { return spans_; }
@@ -62,6 +64,7 @@ public:
 
 private:
     friend class Builder;
+    Materialised() = default;
     // By offset: the elements of out, or of lse, that a call must write.
     std::vector<bool> live(const rf_tensor&, std::int64_t elements) const;
     rf_problem problem_{};

@@ -78,8 +78,7 @@ Verdict on_host(Subject& subject, const Case& c) {
 constexpr const char* kNotHere = "the device is not here, so nothing is run";
 
 Verdict asked_alone(Subject& subject, const Case& c) {
-    const Materialised tensors(c);
-    const Answer answer = subject.backend().ask(subject.device(), with_true_alignment(tensors.problem(), tensors.args()));
+    const Answer answer = subject.backend().ask(subject.device(), problem_of(c));
     return answer.supported ? Verdict{.outcome = Outcome::refused, .where = kNotHere} : refused(answer);
 }
 
@@ -147,10 +146,7 @@ std::vector<Case> find_cases_that_run(const Subject& subject) {
     constexpr std::size_t kMost = 6;
     std::vector<Case> all = all_cases(subject.setting().seed);
     for (Case& each : tile_cases(subject.setting().seed)) all.push_back(std::move(each));
-    const auto runs = [&](const Case& c) {
-        const Materialised tensors(c);
-        return subject.backend().ask(subject.device(), with_true_alignment(tensors.problem(), tensors.args())).supported;
-    };
+    const auto runs = [&](const Case& c) { return subject.backend().ask(subject.device(), problem_of(c)).supported; };
     std::vector<Case> found;
     for (const char* name : kKinds) {
         const auto at = std::find_if(all.begin(), all.end(), [&](const Case& c) { return c.name == name; });
