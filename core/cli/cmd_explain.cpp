@@ -77,6 +77,7 @@ void print_people(const Terminal& terminal, const Verdict& verdict, const rf_dev
 }
 
 Status print_matrix(const ExplainFlags& flags) {
+    if (flags.q) throw Quit(Status::kUsage, "--matrix asks about problems of its own; leave --q out. See rocforge explain --help");
     const Context context = open_context(flags.common);
     const std::vector<Support> matrix = support_matrix(context.get(), flags.device);
     if (flags.json)

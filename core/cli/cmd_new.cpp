@@ -163,6 +163,7 @@ void print_next(const NewFlags& flags, const fs::path& bin) {
 
 Status make_project(const NewFlags& flags) {
     const fs::path bin = program().parent_path(), templates = (bin / ROCFORGE_DATA_FROM_BIN / "rocforge/template").lexically_normal();
+    if (flags.folder.empty()) throw Quit(Status::kUsage, "DIR is empty; name a new or an empty folder");
     fs::path folder = fs::path(flags.folder).lexically_normal();
     if (!folder.has_filename()) folder = folder.parent_path();  // "mine/"
     demand_free_name(flags);

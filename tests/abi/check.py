@@ -95,6 +95,27 @@ def complaints(changes, released, version, changelog):
     return wrong
 
 
+def nodes(map_text):
+    """{(major, minor): {function}} of the library's symbol versions."""
+    found = re.findall(r"ROCFORGE_(\d+)\.(\d+) \{(.*?)\}", re.sub(r"#[^\n]*", "", map_text), re.S)
+    return {(int(major), int(minor)): set(re.findall(r"(rocforge_\w+);", body)) for major, minor, body in found}
+
+
+def misplaced(versions, functions_by_version):
+    """Each symbol version holds what its release added, no more and no less: a program is refused by a library that is too old for it."""
+    wrong = []
+    for version, functions in sorted(functions_by_version.items()):
+        have = set().union(*(names for node, names in versions.items() if node <= version))
+        name = f"ROCFORGE_{version[0]}.{version[1]}"
+        wrong += [f"core/src/rocforge.map: {one} is not of {name}" for one in sorted(have - functions)]
+        wrong += [f"core/src/rocforge.map: {name} lacks {one}" for one in sorted(functions - have)]
+    return wrong
+
+
+def functions_of(include):
+    return set(header.functions((include / "rocforge/rocforge.h").read_text(encoding="utf-8")))
+
+
 def gather(root, target):
     """The public headers under one include folder."""
     for name in HEADERS:
@@ -108,7 +129,11 @@ def check(root, anchor, cc):
     with tempfile.TemporaryDirectory() as temporary:
         include = gather(root, pathlib.Path(temporary))
         changes = abi_changes(folder / "anchor.abi", anchor) + constant_changes(constants(folder / "include", cc), constants(include, cc))
-        return complaints(changes, released, version_of(include / "rocforge/plugin.h"), (root / "sdk/CHANGELOG-ABI.md").read_text(encoding="utf-8"))
+        version = version_of(include / "rocforge/plugin.h")
+        by_version = {tuple(map(int, path.name[1:].split("."))): functions_of(path / "include") for path in (root / "tests/abi").glob("v*.*")}
+        by_version[version] = functions_of(include)
+        wrong = misplaced(nodes((root / "core/src/rocforge.map").read_text(encoding="utf-8")), by_version)
+        return wrong + complaints(changes, released, version, (root / "sdk/CHANGELOG-ABI.md").read_text(encoding="utf-8"))
 
 
 def freeze(root, anchor):
@@ -161,6 +186,12 @@ def self_test(root, cc):
             kinds = {kind for kind, _ in abi_changes(folder / "anchor.abi", anchor) + constant_changes(before, constants(include, cc))}
             if kinds != ({want} if want else set()):
                 wrong.append(f"'{what}' was judged {sorted(kinds)}, wanted {want}")
+    old, new = {"rocforge_a"}, {"rocforge_a", "rocforge_b"}
+    for text, count in (("ROCFORGE_1.0 { global: rocforge_a; };\nROCFORGE_1.1 { global: rocforge_b; } ROCFORGE_1.0;", 0),
+                        ("ROCFORGE_1.0 { global: rocforge_a; rocforge_b; };", 1), ("ROCFORGE_1.0 { global: rocforge_a; };", 1)):
+        found = misplaced(nodes(text), {(1, 0): old, (1, 1): new})
+        if len(found) != count:
+            wrong.append(f"'{text}': {found}")
     major, minor = released
     entry = f"## {major}.{minor}"
     for changes, version, changelog, count in (([], released, entry, 0), ([], released, "", 1), ([(ADDITION, "x")], released, entry, 2),

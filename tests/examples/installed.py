@@ -41,6 +41,11 @@ def configure_and_build(source, build, tree, *options):
     run("cmake", "--build", build, env=environment)
 
 
+def sdk_alone(tree):
+    """The component sdk by itself: no library, no program."""
+    return pathlib.Path(tree).parent / "sdk alone"
+
+
 def setup(build, tree):
     tree = pathlib.Path(tree)
     before = tree.parent / "before"
@@ -48,6 +53,8 @@ def setup(build, tree):
         shutil.rmtree(folder, ignore_errors=True)
     run("cmake", "--install", build, "--prefix", before)
     before.rename(tree)
+    shutil.rmtree(sdk_alone(tree), ignore_errors=True)
+    run("cmake", "--install", build, "--prefix", sdk_alone(tree), "--component", "sdk")
     for path in tree.rglob("*"):
         if path.is_file() and path.suffix in {".cmake", ".pc", ".toml"}:
             text = path.read_text(encoding="utf-8")
@@ -133,7 +140,8 @@ def new_refuses(tree, work, _):
     (work / "full/file").write_text("mine\n", encoding="utf-8")
     for words, status, why in ((("Mine", work / "a"), 2, "no backend name"), (("cpu", work / "a"), 2, "is installed"), (("mine", work / "full"), 5, "not empty"),
                                (("mine", work / "full/file"), 5, "no folder"), (("mine", work / "no/such"), 5, "does not exist"),
-                               (("mine", work / "a", "--cpp", "--hip"), 2, "--cpp")):
+                               (("mine", work / "a", "--cpp", "--hip"), 2, "--cpp"),
+                               (("mine", ""), 2, "DIR is empty")):
         told = run(program, "new", *words, status=status)
         expect(why in told, told)
     expect(sorted(path.name for path in work.rglob("*")) == ["file", "full"], "something was left behind")
@@ -159,8 +167,13 @@ def words(tree, _work, _project):
 
 
 def third_party(tree, work, project):
-    configure_and_build(f"{project}/examples/third_party_backend", work / "build", tree)
-    told = run("ctest", "--test-dir", work / "build", "--output-on-failure", env=on_path(tree))
+    environment = {name: value for name, value in os.environ.items() if name != "CMAKE_GENERATOR"}
+    run("cmake", "-S", f"{project}/examples/third_party_backend", "-B", work / "build", f"-DCMAKE_PREFIX_PATH={sdk_alone(tree)}",
+        f"-DROCFORGE={tree}/bin/rocforge", env=environment)
+    cache = (work / "build/CMakeCache.txt").read_text(encoding="utf-8")
+    expect(f"rocforge-sdk_DIR:PATH={sdk_alone(tree)}" in cache, "built against another SDK than the one that stands alone")
+    run("cmake", "--build", work / "build", env=environment)
+    told = run("ctest", "--test-dir", work / "build", "--output-on-failure", env=environment)
     expect("1/1 Test" in told and "verify" in told, told)
 
 
