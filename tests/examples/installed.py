@@ -74,7 +74,7 @@ def runs(tree, work, project):
 
 def host_by_cmake(tree, work, project):
     (work / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.16)\nproject(host LANGUAGES CXX)\nset(CMAKE_CXX_STANDARD 20)\nfind_package(rocforge 1.0 REQUIRED)\n"
+        "cmake_minimum_required(VERSION 3.17)\nproject(host LANGUAGES CXX)\nset(CMAKE_CXX_STANDARD 20)\nfind_package(rocforge 1.0 REQUIRED)\n"
         f'add_executable(host "{project}/examples/host_cpp/attention.cpp")\ntarget_link_libraries(host PRIVATE rocforge::rocforge)\n', encoding="utf-8")
     configure_and_build(work, work / "build", tree)
     told = run(work / "build/host")
@@ -88,7 +88,7 @@ def host_by_pkgconfig(tree, work, project):
     flags = run("pkg-config", "--cflags", "--libs", "rocforge", env=on_path(tree))
     expect("/include" in flags and "-lrocforge" in flags, flags)
     # pkg-config writes spaces as a shell would want them: eval gives them back.
-    run("sh", "-c", f'eval "cc -std=c11 {project}/examples/host_c/attention.c $(pkg-config --cflags --libs rocforge) -o {work}/host"', env=on_path(tree))
+    run("sh", "-c", f"eval \"cc -std=c11 '{project}/examples/host_c/attention.c' $(pkg-config --cflags --libs rocforge) -o '{work}/host'\"", env=on_path(tree))
     told = run(work / "host", env={**os.environ, "LD_LIBRARY_PATH": f"{tree}/lib"})
     expect("backend cpu" in told, told)
 
