@@ -7,6 +7,7 @@
 #include <fstream>
 #include <map>
 #include <memory>
+#include <sstream>
 
 #include "conformance/glob.h"
 #include "flags.hpp"
@@ -54,7 +55,7 @@ struct Report {
     double seconds = 0;
     std::size_t passed = 0, skipped = 0, inexact = 0, not_run = 0;
     std::vector<Failure> failures;
-    std::map<std::string, std::size_t> skips;  // by reason
+    std::map<std::string, std::size_t> skips;  // by reason; a case may have several
 
     Report(const VerifyFlags& the_flags, const std::vector<Item>& the_items, Run the_run, double took)
         : flags(the_flags), items(the_items), run(std::move(the_run)), seconds(took) {
@@ -66,7 +67,7 @@ struct Report {
 
     Status status() const {
         if (run.interrupted) return Status::kInterrupted;
-        if (!failures.empty()) return Status::kBackend;
+        if (!failures.empty() || !run.given_up.empty()) return Status::kBackend;
         return passed + inexact == 0 ? Status::kUnsupported : Status::kDone;
     }
 
@@ -78,7 +79,8 @@ private:
             ++passed;
         } else if (finding->outcome == Outcome::refused) {
             ++skipped;
-            ++skips[finding->why];
+            std::istringstream reasons(finding->why);
+            for (std::string reason; std::getline(reasons, reason);) ++skips[reason];
         } else if (only_inexact(*finding)) {
             ++inexact;
         } else {
@@ -140,7 +142,7 @@ void print_skips(const Terminal& terminal, const Report& r) {
     if (r.skips.empty()) return;
     std::vector<std::pair<std::string, std::size_t>> by_count(r.skips.begin(), r.skips.end());
     std::stable_sort(by_count.begin(), by_count.end(), [](const auto& a, const auto& b) { return a.second > b.second; });
-    terminal.line(terminal.paint(Colour::kDim, "  skipped, by reason:"));
+    terminal.line(terminal.paint(Colour::kDim, "  skipped, by reason (a case may have several):"));
     for (std::size_t n = 0; n < std::min(by_count.size(), kSkipsShown); ++n) {
         const auto& [reason, count] = by_count[n];
         terminal.line(fmt::format("  {:>6}  {}{}", count, reason.substr(0, kReasonShown), reason.size() > kReasonShown ? " ..." : ""));
@@ -173,7 +175,9 @@ void print_people(const Terminal& terminal, const Report& r) {
 std::string xml(std::string_view text) {
     std::string out;
     for (const char c : text) {
-        if (c == '&')
+        if (c == '\n')
+            out += "; ";
+        else if (c == '&')
             out += "&amp;";
         else if (c == '<')
             out += "&lt;";

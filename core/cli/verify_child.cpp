@@ -184,12 +184,12 @@ std::unique_ptr<kit::Subject> open_subject(const VerifyFlags& flags, const Loade
 
 ordered_json number_or_null(double value) { return std::isfinite(value) ? ordered_json(value) : ordered_json(nullptr); }
 
-void run_item(kit::Subject& subject, const kit::Item& item, std::size_t index) {
+// False: the device may be spoilt for whatever comes next, as a GPU is by an illegal address.
+bool run_item(kit::Subject& subject, const kit::Item& item, std::size_t index) {
     send({{"begin", index}});
     const auto start = std::chrono::steady_clock::now();
     const kit::Verdict verdict = kit::examine(subject, item);
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    std::string why = verdict.where;
     double error = verdict.max_error, tolerance = verdict.tolerance;
     if (verdict.by_values && verdict.max_error <= verdict.tolerance) error = verdict.lse_error, tolerance = verdict.lse_tolerance;
     send({{"end", index},
@@ -199,7 +199,8 @@ void run_item(kit::Subject& subject, const kit::Item& item, std::size_t index) {
           {"compared", item.law == nullptr && verdict.tolerance > 0},
           {"by_values", verdict.by_values},
           {"seconds", took.count()},
-          {"why", why}});
+          {"why", verdict.where}});
+    return subject.on_host() || verdict.outcome != kit::Outcome::failed || verdict.by_values;
 }
 
 void run_items(const VerifyFlags& flags) {
@@ -217,7 +218,8 @@ void run_items(const VerifyFlags& flags) {
           {"arch", subject->device().arch},
           {"approximate", (api.flags & RF_B_APPROXIMATE) != 0}});
     const std::vector<kit::Item> items = chosen_items(flags);
-    for (std::size_t index = begin; index < std::min(end, items.size()); ++index) run_item(*subject, items[index], index);
+    for (std::size_t index = begin; index < std::min(end, items.size()); ++index)
+        if (!run_item(*subject, items[index], index)) return;
 }
 
 }  // namespace

@@ -27,7 +27,7 @@ using Clock = std::chrono::steady_clock;
 using nlohmann::ordered_json;
 
 constexpr std::size_t kMostItemsAPiece = 100, kOutputKept = 2000;
-// A backend that hangs or dies this often does so everywhere: the rest would only take time.
+// A backend that hangs, or dies, or fails on its device this often does so everywhere: the rest would only take time.
 constexpr int kMostHangs = 3, kMostDeaths = 50;
 
 struct Piece {
@@ -278,22 +278,33 @@ private:
         tell_(done_, failed_, items_[index].name);
     }
 
-    // Draws the conclusion from a child's end.
+    // Draws the conclusion from a child's end; what it left undone goes to another.
     void bury(Child& child) {
-        if (child.done && !child.crashed()) return;
+        if (!child.done || child.crashed()) blame(child);
+        if (child.next() < child.piece().end) {
+            waiting_.push_front({child.next(), child.piece().end});
+            spoilt_ += child.done ? 1 : 0;
+        }
+        if (spoilt_ >= kMostDeaths) run_.given_up = fmt::format("given up after {} failures that may have spoilt the device", spoilt_);
+        if (hangs_ >= kMostHangs) run_.given_up = fmt::format("given up after {} that did not end", hangs_);
+        if (deaths_ >= kMostDeaths) run_.given_up = fmt::format("given up after {} crashes", deaths_);
+    }
+
+    void blame(Child& child) {
         if (!child.current && run_.found.backend.empty())
             throw Quit(Status::kBackend, fmt::format("{} {} while it was loaded and opened", subject(), child.death()));
         ++(child.hung ? hangs_ : deaths_);
-        // Between two items, or after the last, nobody is to blame but the one before.
-        const std::size_t index = child.current ? *child.current : std::max(child.next(), child.piece().begin + 1) - 1;
+        // Between two items, or after the last, the one before is blamed; a child that never began one is another's to repeat.
+        const bool idle = !child.current;
+        if (idle && child.next() == child.piece().begin) return;
+        const std::size_t index = idle ? child.next() - 1 : *child.current;
+        std::optional<Finding>& known = run_.findings[index];
+        if (known && known->outcome == conformance::Outcome::failed) return;
+        if (known) --done_;
         Finding finding;
         finding.outcome = conformance::Outcome::failed;
-        finding.why = child.death() + (child.current ? "" : ", when the backend was shut down or the process ended");
-        if (run_.findings[index]) --done_;
+        finding.why = child.death() + (idle ? ", when the backend was shut down or the process ended" : "");
         keep(index, std::move(finding));
-        if (!child.done && child.next() < child.piece().end) waiting_.push_front({std::max(child.next(), index + 1), child.piece().end});
-        if (hangs_ >= kMostHangs) run_.given_up = fmt::format("given up after {} that did not end", hangs_);
-        if (deaths_ >= kMostDeaths) run_.given_up = fmt::format("given up after {} crashes", deaths_);
     }
 
     std::string subject() const { return flags_.target.empty() ? flags_.backend : flags_.target; }
@@ -305,7 +316,7 @@ private:
     std::deque<Piece> waiting_;
     std::vector<std::unique_ptr<Child>> children_;
     std::size_t done_ = 0, failed_ = 0;
-    int hangs_ = 0, deaths_ = 0;
+    int hangs_ = 0, deaths_ = 0, spoilt_ = 0;
 };
 
 }  // namespace

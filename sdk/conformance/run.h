@@ -21,7 +21,7 @@ enum class Outcome { passed, refused, failed };
 struct Verdict {
     Outcome outcome = Outcome::passed;
     double max_error = 0, tolerance = 0, lse_error = 0, lse_tolerance = 0;
-    std::string where;       // what is wrong, or why it was refused
+    std::string where;       // what is wrong, or why it was refused, a line a reason
     bool by_values = false;  // failed, and by nothing but values that are too far off
 };
 

@@ -11,20 +11,22 @@ namespace {
 
 char noted_text[160];
 
-// What the case lacks for this backend, without the case's own values, so that refusals on one account count as one; fields with one need together.
+// What the case lacks for this backend, a line each, without the case's own values, so that refusals on one account count as one; fields with one
+// need together.
 Verdict refused(const Answer& answer) {
-    std::vector<std::pair<std::string, std::string>> fields_by_need;
+    std::vector<std::pair<std::string, std::string>> needs;  // need, fields
     for (const Reason& r : answer.reasons) {
         const bool feature = r.code == RF_R_FEATURE;
-        const std::string need = feature ? "" : r.need, field = feature ? "feature " + r.have : r.field;
-        const auto same = std::find_if(fields_by_need.begin(), fields_by_need.end(), [&](const auto& each) { return each.first == need; });
-        if (same == fields_by_need.end())
-            fields_by_need.emplace_back(need, field);
+        const auto same = std::find_if(needs.begin(), needs.end(), [&](const auto& each) { return !feature && each.first == r.need; });
+        if (feature)
+            needs.emplace_back("", "feature " + r.have);
+        else if (same == needs.end())
+            needs.emplace_back(r.need, r.field);
         else
-            same->second += ", " + field;
+            same->second += ", " + r.field;
     }
     std::string text;
-    for (const auto& [need, fields] : fields_by_need) text += (text.empty() ? "" : "; ") + fields + (need.empty() ? "" : ": needs " + need);
+    for (const auto& [need, fields] : needs) text += (text.empty() ? "" : "\n") + fields + (need.empty() ? "" : ": needs " + need);
     return {.outcome = Outcome::refused, .where = std::move(text)};
 }
 
