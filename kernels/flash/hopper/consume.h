@@ -5,6 +5,7 @@
 
 #include "kernels/flash/finish.h"
 #include "kernels/flash/hopper/careful.h"
+#include "kernels/flash/hopper/scoring.h"
 #include "kernels/flash/hopper/work.h"
 #include "kernels/matrix/sm90.h"
 
@@ -24,7 +25,8 @@ public:
           group_(group),
           lane_(device::lane_index()),
           warp_(device::wave_index() % 4),
-          log2_scale_(General ? device::kLog2E : call.call.attention.scale * device::kLog2E) {}
+          log2_scale_(General ? device::kLog2E : call.call.attention.scale * device::kLog2E),
+          scoring_(call.call) {}
 
     RF_DEVICE void run() {
         Cursor<kSlots> slot;
@@ -70,7 +72,7 @@ private:
         }
 #pragma unroll
         for (int i = 0; i < kOuts; ++i) out_[i] = 0;
-        if constexpr (General) prepare_scores(work);
+        if constexpr (General) scoring_.begin(work, lane_row(work, 0));
         pass(begin - work.block_begin);
         if (!empty) {
             first(begin);
@@ -153,7 +155,8 @@ private:
     }
     RF_DEVICE void last(const Work& work, int block) {
         shared_.values_full(v_.stage).await(v_.phase);
-        if ((block + 1) * Tile::kKeys > work.reach.length) clear_values(work.reach.length - block * Tile::kKeys);
+        const Attention& a = call_.call.attention;
+        if ((a.kv_lengths || a.ragged_kv) && (block + 1) * Tile::kKeys > work.reach.length) clear_values(work.reach.length - block * Tile::kKeys);
         pin();
         matrix::open();
         multiply_pv();
@@ -176,7 +179,7 @@ private:
     // Scores to probabilities, in place; peak and sum follow. True: the output of this warp's rows has to shrink by factor_.
     RF_DEVICE bool soften(int block) {
         const int key0 = block * Tile::kKeys;
-        if constexpr (General) score(key0);
+        if constexpr (General) scoring_.score(scores_, key0);
         if (key0 < sure_.first || key0 + Tile::kKeys > sure_.end) exclude(key0);
         float largest[2];
         bool lags = false;
@@ -190,77 +193,27 @@ private:
         }
         lags = device::any_in_wave(lags);
         if (lags) catch_up(largest);
+        // Beyond, a peak in units of log2 would have too few digits left, or none: the difference comes first.
+        constexpr float kModest = 4096;
+        if (General && device::any_in_wave(__builtin_fabsf(peak_[0]) > kModest || __builtin_fabsf(peak_[1]) > kModest))
+            exponentiate<true>();
+        else
+            exponentiate<false>();
+        return lags;
+    }
+    template <bool DifferenceFirst> RF_DEVICE void exponentiate() {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            const float base = peak_[r] == -device::kInfinity ? 0 : General ? peak_[r] : peak_[r] * log2_scale_;
+            const float base = peak_[r] == -device::kInfinity ? 0 : peak_[r], log2_base = base * log2_scale_;
             float sum = 0;
 #pragma unroll
             for (int i = 0; i < kScores; ++i)
                 if (i / 2 % 2 == r) {
-                    // A score near float32's lowest leaves its range in units of log2: the general path subtracts first.
-                    scores_[i] =
-                        General ? device::exp2((scores_[i] - base) * log2_scale_) : device::exp2(__builtin_fmaf(scores_[i], log2_scale_, -base));
+                    scores_[i] = DifferenceFirst ? device::exp2((scores_[i] - base) * log2_scale_)
+                                                 : device::exp2(__builtin_fmaf(scores_[i], log2_scale_, -log2_base));
                     sum += scores_[i];
                 }
             sum_[r] += sum;
-        }
-        return lags;
-    }
-    // Products to scores, feature by feature, so that no element branches.
-    RF_DEVICE void score(int key0) {
-        const Attention& a = call_.call.attention;
-        if (a.softcap > 0) {
-            const float scale = a.scale / a.softcap;
-#pragma unroll
-            for (int i = 0; i < kScores; ++i) scores_[i] = a.softcap * device::tanh(scores_[i] * scale);
-        } else {
-#pragma unroll
-            for (int i = 0; i < kScores; ++i) scores_[i] *= a.scale;
-        }
-        if (a.alibi) {
-#pragma unroll
-            for (int i = 0; i < kScores; ++i)
-                scores_[i] -= slope_ * __builtin_fabsf(distance_[i / 2 % 2] - static_cast<float>(key0) - static_cast<float>(column(i)));
-        }
-        if (a.mask.present()) mask(key0);
-    }
-    RF_DEVICE void mask(int key0) {
-        const Pointers& p = call_.call.pointers;
-        switch (call_.call.attention.mask.type) {
-            case Type::boolean:
-                return each_masked(static_cast<const std::uint8_t*>(p.mask), key0,
-                                   [](float s, std::uint8_t x) { return x ? s : -device::kInfinity; });
-            case Type::f32:
-                return each_masked(static_cast<const float*>(p.mask), key0, [](float s, float x) { return GeneralScore::joined(s, x); });
-            case Type::bf16:
-                return each_masked(static_cast<const std::uint16_t*>(p.mask), key0,
-                                   [](float s, std::uint16_t x) { return GeneralScore::joined(s, matrix::Bf16::widen(x)); });
-            default:
-                return each_masked(static_cast<const std::uint16_t*>(p.mask), key0,
-                                   [](float s, std::uint16_t x) { return GeneralScore::joined(s, matrix::F16::widen(x)); });
-        }
-    }
-    // Keys past the end have no mask; they are excluded later.
-    template <class X, class Change> RF_DEVICE void each_masked(const X* elements, int key0, Change change) {
-        const std::int64_t last = call_.call.attention.mask.last;
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const X* row = elements + mask_[r] + (key0 + lane_ % 4 * 2) * last;
-            const int left = keys_ - key0 - lane_ % 4 * 2;
-#pragma unroll
-            for (int i = 0; i < kScores; ++i)
-                if (i / 2 % 2 == r && column(i) < left) scores_[i] = change(scores_[i], device::load(row + column(i) * last));
-        }
-    }
-    RF_DEVICE void prepare_scores(const Work& work) {
-        const Call& call = call_.call;
-        if (call.attention.alibi) slope_ = device::load(call.pointers.alibi_slopes + work.head);
-        keys_ = work.reach.length;
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const int row = lane_row(work, r);
-            distance_[r] = static_cast<float>(work.diagonal + row - lane_ % 4 * 2);
-            mask_[r] = call.attention.mask.offset(work.sequence, work.head, min(row, work.rows - 1));
         }
     }
     RF_DEVICE void exclude(int key0) {
@@ -270,17 +223,15 @@ private:
             if (key0 + Tile::kKeys > sure_.end) {
 #pragma unroll
                 for (int i = 0; i < kScores; ++i)
-                    if (i / 2 % 2 == r && column(i) >= end) scores_[i] = -device::kInfinity;
+                    if (i / 2 % 2 == r && Scoring<Tile>::column(i) >= end) scores_[i] = -device::kInfinity;
             }
             if (key0 < sure_.first) {
 #pragma unroll
                 for (int i = 0; i < kScores; ++i)
-                    if (i / 2 % 2 == r && column(i) < first) scores_[i] = -device::kInfinity;
+                    if (i / 2 % 2 == r && Scoring<Tile>::column(i) < first) scores_[i] = -device::kInfinity;
             }
         }
     }
-    // Of score i, from the lane's first one.
-    RF_DEVICE static constexpr int column(int i) { return i / 4 * 8 + i % 2; }
     RF_DEVICE void catch_up(const float (&largest)[2]) {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
@@ -428,7 +379,7 @@ private:
         }
     }
 
-    static constexpr int kScores = Tile::kKeys / 2, kOuts = Tile::kDim / 2;
+    static constexpr int kScores = Scoring<Tile>::kScores, kOuts = Tile::kDim / 2;
     const MappedCall& call_;
     const Shared<Tile> shared_;
     int group_, lane_, warp_;
@@ -436,9 +387,7 @@ private:
     Cursor<Tile::kStages> k_, v_;
     Keys sure_, lane_keys_[2];  // keys that all rows attend to; that this lane's rows do, less the lane's first column
     bool edges_ = false;
-    float slope_, distance_[2];           // General: ALiBi's slope; from this lane's first column to its rows' diagonal
-    std::int64_t mask_[2];                // General: where the mask of this lane's rows begins
-    int keys_;                            // General: of the sequence
+    Scoring<Tile> scoring_;               // General alone
     float peak_[2], sum_[2], factor_[2];  // peak: of products, it may lag; sum: this lane's part
     float scores_[kScores], out_[kOuts];
     std::uint32_t probabilities_[kScores / 2];

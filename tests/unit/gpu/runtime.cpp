@@ -329,8 +329,8 @@ TEST_CASE("a recipe with boxed tensors hands maps of the call's tensors to its k
             {call.q, args.q}, {call.k, args.k}, {call.v, args.v}, {call.out, args.out}};
         std::int64_t rows = 0;
         for (const auto& [map, expected] : maps) {
-            const void* base;
-            std::int64_t told;
+            const void* base = nullptr;
+            std::int64_t told = 0;
             std::memcpy(&base, map.opaque, sizeof base);
             std::memcpy(&told, map.opaque + sizeof base, sizeof told);
             CHECK(base == expected);
