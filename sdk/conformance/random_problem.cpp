@@ -23,6 +23,8 @@ bool addressable(const rf_tensor& t) {
 
 bool addressable(const rf_problem& p) {
     const rf_tensor* const all[] = {&p.q, &p.k, &p.v, &p.out, &p.mask, &p.lse, &p.k_scale, &p.v_scale};
+    std::int64_t table = 0;
+    if (__builtin_mul_overflow(p.batch, p.block_table_stride, &table) || table >= INT64_MAX / 16) return false;
     return std::all_of(std::begin(all), std::end(all), [](const rf_tensor* t) { return addressable(*t); });
 }
 

@@ -4,9 +4,14 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstring>
+#include <thread>
+#include <vector>
 
 #include "conformance/glob.h"
+#include "conformance/lent_threads.h"
+#include "conformance/random_problem.h"
 #include "filter.h"
 #include "on_device.h"
 #include "prepared.h"
@@ -52,6 +57,54 @@ TEST_CASE("globs match whole names") {
     CHECK_FALSE(matches_any("*,!b*", "beta"));
     CHECK(matches_any("!b*", "alpha"));
     CHECK_FALSE(matches_any("!b*", "beta"));
+}
+
+TEST_CASE("random problems are sound: the core lets every one of them through") {
+    const Host host;
+    RandomProblems random(1, (std::uint64_t{1} << 21) - 1), again(1, (std::uint64_t{1} << 21) - 1);
+    rf_device device{};
+    device.struct_size = sizeof device;
+    device.kind = RF_DEVICE_CPU;
+    for (int n = 0; n < 3000; ++n) {
+        CAPTURE(n);
+        const rf_problem problem = random.next();
+        const rf_problem same_again = again.next();
+        CHECK(std::memcmp(&problem, &same_again, sizeof problem) == 0);
+        rf_error error{};
+        error.struct_size = sizeof error;
+        rocforge_choice* choice = nullptr;
+        const rf_code code = rocforge_select(host.context(), &device, &problem, nullptr, &choice, &error);
+        CHECK_MESSAGE(code != RF_INVALID, error.message);
+        rocforge_choice_release(choice);
+    }
+}
+
+TEST_CASE("lent threads do every slice once, whoever calls meanwhile") {
+    struct Sum {
+        std::atomic<std::int64_t> total{0}, slices{0};
+        std::atomic<std::uint32_t> highest{0};
+    };
+    const auto body = [](void* arg, std::int64_t begin, std::int64_t end, std::uint32_t worker) {
+        auto& sum = *static_cast<Sum*>(arg);
+        for (std::int64_t i = begin; i < end; ++i) sum.total += i, ++sum.slices;
+        for (std::uint32_t seen = sum.highest; seen < worker && !sum.highest.compare_exchange_weak(seen, worker);) continue;
+    };
+    for (const Order order : {Order::as_they_come, Order::backwards}) {
+        LentThreads threads(3, order);
+        std::vector<std::thread> callers;
+        Sum sums[4];
+        for (Sum& sum : sums)
+            callers.emplace_back([&] {
+                for (int n = 0; n < 100; ++n) threads.parallel_for(50, 2, body, &sum);
+            });
+        for (std::thread& each : callers) each.join();
+        threads.parallel_for(0, 2, body, nullptr);
+        for (const Sum& sum : sums) {
+            CHECK(sum.slices == 5000);
+            CHECK(sum.total == 100 * 1225);
+            CHECK(sum.highest < 2);
+        }
+    }
 }
 
 TEST_CASE("a device is named as the command line names it") {
