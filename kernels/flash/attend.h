@@ -23,6 +23,7 @@ struct TilePlace {
     int head0;       // first query head of the tile
     int pack;        // query heads that are packed into the tile's rows: packed row r is query r / pack of head head0 + r % pack
     int row0, rows;  // packed rows [row0, rows) exist
+    int chunk0 = 0;  // first chunk of V's dims and the output's that the tile holds
 };
 
 // Careful: a block at an edge may hold values of V that are not finite. Without, run() stops at such a block and says so.
@@ -32,7 +33,7 @@ public:
     using Acc = typename U::Acc;
     using Fixed = typename U::Fixed;
     static constexpr int kSpan = U::kSpan, kRowTiles = Tile::kRowTiles, kLaneRows = U::kLaneRows;
-    static constexpr int kKeySpans = Tile::kKeys / kSpan, kDimSpans = Tile::kDim / kSpan;
+    static constexpr int kKeySpans = Tile::kKeys / kSpan, kDimSpans = Tile::kDim / kSpan, kOutSpans = Tile::kOutDim / kSpan;
     // The running maximum may lag behind by 2^8: rescaling the output waits until then. P is at most 2^8, sums stay far inside float32.
     static constexpr float kLag = 8;
 
@@ -51,7 +52,7 @@ public:
 #pragma unroll
             for (int r = 0; r < kLaneRows; ++r) peak_[t][r] = -device::kInfinity, sum_[t][r] = 0;
 #pragma unroll
-            for (int d = 0; d < kDimSpans; ++d) clear(out_[t][d]);
+            for (int d = 0; d < kOutSpans; ++d) clear(out_[t][d]);
         }
     }
 
@@ -60,7 +61,8 @@ public:
     RF_DEVICE bool run(const kernels::Span& span, const Keys& keys, const Keys& sure, int begin, int end, int step) {
         const Attention& a = call_.attention;
         const KeyRows<P> k_rows(call_, span, a.k, call_.pointers.k, a.dim, place_.sequence, place_.kv_head, keys.first, keys.end);
-        const KeyRows<P> v_rows(call_, span, a.v, call_.pointers.v, a.dim_v, place_.sequence, place_.kv_head, keys.first, keys.end);
+        KeyRows<P> v_rows(call_, span, a.v, call_.pointers.v, a.dim_v, place_.sequence, place_.kv_head, keys.first, keys.end);
+        if constexpr (Tile::kOutDim < Tile::kDim) v_rows.skip(place_.chunk0);
         StageK<T, Tile, P> k(k_rows, k_shared(), call_.cut.read_once);
         StageV<T, Tile, P> v(v_rows, v_shared(), call_.cut.read_once);
 #if defined(RF_NVIDIA)
@@ -253,7 +255,7 @@ private:
 #pragma unroll
             for (int t = 0; t < kRowTiles; ++t) p[t] = U::to_fixed(probabilities[t][n], lane_);
 #pragma unroll
-            for (int d = 0; d < kDimSpans; ++d) {
+            for (int d = 0; d < kOutSpans; ++d) {
                 const typename U::Streamed values = U::template load_v<typename Tile::VRows>(v_shared(), v_at, d * kSpan, n * kSpan);
 #pragma unroll
                 for (int t = 0; t < kRowTiles; ++t) U::mma(out_[t][d], values, p[t]);
@@ -324,7 +326,7 @@ private:
                 for (int e = 0; e < 8; ++e) flags.set(e, scores[t][n].get(e) == -device::kInfinity ? 0.0f : 1.0f);
                 const typename F::Fixed attends = F::to_fixed(flags, lane_);
 #pragma unroll
-                for (int d = 0; d < kDimSpans; ++d) {
+                for (int d = 0; d < kOutSpans; ++d) {
                     device::keep_order();
                     const typename F::Streamed found = F::template load_v<typename Tile::VRows>(v_shared(), v_at, d * kSpan, n * kSpan);
                     typename F::Acc out = __builtin_bit_cast(typename F::Acc, out_[t][d]);
@@ -387,7 +389,7 @@ private:
                 sum_[t][r] *= factor[r];
             }
 #pragma unroll
-            for (int d = 0; d < kDimSpans; ++d)
+            for (int d = 0; d < kOutSpans; ++d)
 #pragma unroll
                 for (int e = 0; e < 8; ++e) out_[t][d].set(e, out_[t][d].get(e) * factor[U::lane_row(e)]);
         }
@@ -402,7 +404,7 @@ private:
     float log2_scale_;  // of a product
     bool wave_vote_ = false;
     float peak_[kRowTiles][kLaneRows], sum_[kRowTiles][kLaneRows];  // peak: of products (General: of scores); sum: this lane's part
-    Acc out_[kRowTiles][kDimSpans];
+    Acc out_[kRowTiles][kOutSpans];
     const char* query_rows_[kRowTiles] = {};  // where Q is read from again
     Fixed queries_[Tile::kQuery == QueryHome::registers ? kRowTiles : 1][Tile::kQuery == QueryHome::registers ? kDimSpans : 1];
 };

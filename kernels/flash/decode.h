@@ -5,7 +5,7 @@
 // The waves' results merge in shared memory. A block that had all keys of a tile stores its output. Of several, each leaves what it found in the
 // workspace and counts itself; the one that comes last puts them together, in the order of their keys, in the same launch:
 //
-//   workspace   unnormalised output [2 * shares, tile_rows, dim_v] f32, then {peak, sum} [2 * shares, tile_rows] f32
+//   workspace   unnormalised output [2 * shares, tile_rows, dims] f32, then {peak, sum} [2 * shares, tile_rows] f32
 //   zeroed      blocks that are done with a tile [tiles] u32: zero before and after
 #ifndef ROCFORGE_KERNELS_FLASH_DECODE_H
 #define ROCFORGE_KERNELS_FLASH_DECODE_H
@@ -30,15 +30,16 @@ struct Sharers {
 struct Partials {
     float* output;
     float* sums;
-    int rows, dim_v;
+    int rows, dims;  // dims of the output that a tile holds
 
     template <class Tile> RF_DEVICE static Partials of(const Call& call) {
         const Attention& a = call.attention;
-        const int rows = static_cast<int>(tile_rows(a.max_seq_q * quotient(a.head_q, a.head_kv), Tile::kRows)), dim_v = static_cast<int>(a.dim_v);
+        const int rows = static_cast<int>(tile_rows(a.max_seq_q * quotient(a.head_q, a.head_kv), Tile::kRows));
+        const int dims = static_cast<int>(a.dim_v < Tile::kOutDim ? a.dim_v : Tile::kOutDim);
         float* const output = reinterpret_cast<float*>(call.workspace);
-        return {output, output + std::int64_t{call.cut.shares} * 2 * rows * dim_v, rows, dim_v};
+        return {output, output + std::int64_t{call.cut.shares} * 2 * rows * dims, rows, dims};
     }
-    RF_DEVICE float* output_of(std::int64_t slot, int row) const { return output + (slot * rows + row) * dim_v; }
+    RF_DEVICE float* output_of(std::int64_t slot, int row) const { return output + (slot * rows + row) * dims; }
     RF_DEVICE float* sum_of(std::int64_t slot, int row) const { return sums + (slot * rows + row) * 2; }
 };
 
@@ -47,7 +48,7 @@ template <class Tile> RF_DEVICE device::SharedAt wave_sum(device::SharedAt small
     return small + (Tile::kWaves * 4 + (wave * 16 + row) * 8);
 }
 
-// What this wave found of rows that exist, to shared memory: its output [16][kDim] takes the place of its keys.
+// What this wave found of rows that exist, to shared memory: its output [16][kOutDim] takes the place of its keys.
 template <class Tile, class W> RF_DEVICE void leave(const W& worker) {
     const int rows = worker.place().rows - worker.place().row0;
     using U = typename W::U;
@@ -62,12 +63,12 @@ template <class Tile, class W> RF_DEVICE void leave(const W& worker) {
         }
     }
 #pragma unroll
-    for (int d = 0; d < W::kDimSpans; ++d)
+    for (int d = 0; d < W::kOutSpans; ++d)
 #pragma unroll
         for (int e = 0; e < 8; ++e)
             if (U::row(worker.lane(), U::lane_row(e)) < rows)
                 device::store_shared_float(
-                    worker.group_shared() + (U::row(worker.lane(), U::lane_row(e)) * Tile::kDim + d * W::kSpan + U::column(worker.lane(), e)) * 4,
+                    worker.group_shared() + (U::row(worker.lane(), U::lane_row(e)) * Tile::kOutDim + d * W::kSpan + U::column(worker.lane(), e)) * 4,
                     worker.out(0, d).get(e));
 }
 
@@ -83,7 +84,7 @@ template <class Tile> RF_DEVICE RowSum merged(device::SharedAt groups, device::S
         const float peak = device::load_shared_float(wave_sum<Tile>(small, p, row));
         const float factor = peak == -device::kInfinity ? 0.0f : exp(peak - total.peak);
         total.sum += device::load_shared_float(wave_sum<Tile>(small, p, row) + 4) * factor;
-        const device::SharedAt from = groups + (p * Tile::kGroupBytes + (row * Tile::kDim + chunk * 8) * 4);
+        const device::SharedAt from = groups + (p * Tile::kGroupBytes + (row * Tile::kOutDim + chunk * 8) * 4);
 #pragma unroll
         for (int i = 0; i < 8; ++i) x[i] += device::load_shared_float(from + i * 4) * factor;
     }
@@ -94,27 +95,27 @@ template <class Tile> RF_DEVICE RowSum merged(device::SharedAt groups, device::S
 template <class T, class Tile, class W> RF_DEVICE void store_tile(const W& worker, const Call& once, int sequence, int rows, int parts) {
     const Call& call = device::argument_again(once);
     const kernels::Span span = span_of(call.attention, call.pointers, sequence);
-    const int chunks = static_cast<int>(call.attention.dim_v / 8);
+    const int chunk0 = worker.place().chunk0, chunks = static_cast<int>(call.attention.dim_v / 8) - chunk0;
 #pragma unroll 1
-    for (int at = device::fresh(device::thread_index()); at < rows * Tile::kChunks; at += Tile::kThreads) {
-        const int number = at / Tile::kChunks, chunk = at % Tile::kChunks;
+    for (int at = device::fresh(device::thread_index()); at < rows * Tile::kOutChunks; at += Tile::kThreads) {
+        const int number = at / Tile::kOutChunks, chunk = at % Tile::kOutChunks;
         if (chunk >= chunks) continue;
         const Row row = worker.row(number);
         float x[8];
         const Finished done = finish(merged<Tile>(worker.groups_shared(), worker.small_shared(), parts, number, chunk, x), call, row.head);
 #pragma unroll
         for (int i = 0; i < 8; ++i) x[i] *= done.factor;
-        device::store_words(out_row(call, span, row.head, row.i) + chunk * 16, narrowed<T>(x));
-        if (chunk == 0) store_lse(call, span, row.head, row.i, done.lse);
+        device::store_words(out_row(call, span, row.head, row.i) + (chunk0 + chunk) * 16, narrowed<T>(x));
+        if (chunk0 + chunk == 0) store_lse(call, span, row.head, row.i, done.lse);
     }
 }
 
 // What this block found, from its waves to a slot of the workspace.
 template <class Tile, class W> RF_DEVICE void hand_in(const W& worker, const Partials& partials, std::int64_t slot, int rows) {
 #pragma unroll 1
-    for (int at = device::fresh(device::thread_index()); at < rows * Tile::kChunks; at += Tile::kThreads) {
-        const int number = at / Tile::kChunks, chunk = at % Tile::kChunks;
-        if (chunk * 8 >= partials.dim_v) continue;
+    for (int at = device::fresh(device::thread_index()); at < rows * Tile::kOutChunks; at += Tile::kThreads) {
+        const int number = at / Tile::kOutChunks, chunk = at % Tile::kOutChunks;
+        if (chunk * 8 >= partials.dims) continue;
         float x[8];
         const RowSum total = merged<Tile>(worker.groups_shared(), worker.small_shared(), Tile::kWaves, number, chunk, x);
         float* output = partials.output_of(slot, number) + chunk * 8;
@@ -168,12 +169,12 @@ struct HandedIn {
 // What all sharers handed in, to shared memory, as waves leave their results: `parts` of them, of which part p has sharers p, p + parts, ...
 template <class Tile, class W> RF_DEVICE int gather(const W& worker, const Partials& partials, const Sharers& sharers, int rows) {
     constexpr int kAtOnce = 8;  // read before the first is used: the latency of the cache is met once for all of them
-    const int items = rows * Tile::kChunks, fitting = quotient(Tile::kThreads, items);
+    const int items = rows * Tile::kOutChunks, fitting = quotient(Tile::kThreads, items);
     const int parts = fitting < 1 ? 1 : fitting < Tile::kWaves ? fitting : Tile::kWaves;
 #pragma unroll 1
     for (int at = device::fresh(device::thread_index()); at < items * parts; at += Tile::kThreads) {
-        const int part = quotient(at, items), item = at - part * items, number = item / Tile::kChunks, chunk = item % Tile::kChunks;
-        if (chunk * 8 >= partials.dim_v) continue;
+        const int part = quotient(at, items), item = at - part * items, number = item / Tile::kOutChunks, chunk = item % Tile::kOutChunks;
+        if (chunk * 8 >= partials.dims) continue;
         RowSum total{-device::kInfinity, 0};
         float x[8] = {};
 #pragma unroll 1
@@ -188,7 +189,7 @@ template <class Tile, class W> RF_DEVICE int gather(const W& worker, const Parti
             for (int i = 0; i < kAtOnce; ++i)
                 if (first + i * parts < sharers.count) handed[i].add_to(total, x);
         }
-        const device::SharedAt to = worker.groups_shared() + (part * Tile::kGroupBytes + (number * Tile::kDim + chunk * 8) * 4);
+        const device::SharedAt to = worker.groups_shared() + (part * Tile::kGroupBytes + (number * Tile::kOutDim + chunk * 8) * 4);
 #pragma unroll
         for (int i = 0; i < 8; ++i) device::store_shared_float(to + i * 4, x[i]);
         if (chunk == 0) {
@@ -201,13 +202,14 @@ template <class Tile, class W> RF_DEVICE int gather(const W& worker, const Parti
     return parts;
 }
 
-// Blocks of keys [begin, end) of kv head `kv_head`. What follows the walk over the keys is computed again from the worker or the call: kept through
+// Blocks of keys [begin, end) of a band's tile. What follows the walk over the keys is computed again from the worker or the call: kept through
 // the walk, it would cost registers that there are not.
 template <class T, class Tile, bool General, Paging P>
-RF_DEVICE void attend_part(const Call& call, const Band<Tile>& band, int kv_head, int begin, int end, const Sharers& sharers,
-                           device::SharedAt shared) {
+RF_DEVICE void attend_part(const Call& call, const Band<Tile>& band, int tile, int begin, int end, const Sharers& sharers, device::SharedAt shared) {
     const int pack = scalar_quotient(call.attention.head_q, call.attention.head_kv);
-    Worker<T, Tile, General, P, true> worker(call, band.span, {band.sequence, kv_head, kv_head * pack, pack, band.row0, band.rows}, shared);
+    const int passes = passes_of<Tile>(call), kv_head = passes == 1 ? tile : scalar_quotient(tile, passes);
+    const int chunk0 = (tile - kv_head * passes) * Tile::kOutChunks;
+    Worker<T, Tile, General, P, true> worker(call, band.span, {band.sequence, kv_head, kv_head * pack, pack, band.row0, band.rows, chunk0}, shared);
     worker.run(band.span, band.keys, band.sure, begin + worker.wave(), end, Tile::kWaves);
     leave<Tile>(worker);
     device::barrier();
@@ -219,13 +221,15 @@ RF_DEVICE void attend_part(const Call& call, const Band<Tile>& band, int kv_head
         const Partials partials = Partials::of<Tile>(again);
         hand_in<Tile>(worker, partials, sharers.slot(static_cast<int>(static_cast<unsigned>(device::block_x()) - sharers.first)), rows);
         const std::int64_t band_number = place.sequence * again.cut.row_blocks + quotient(place.row0, Tile::kRows);
-        if (!last_of(sharers.count, again.zeroed + (band_number * again.attention.head_kv + place.kv_head), worker.small_shared())) return;
+        const std::int64_t counter =
+            (band_number * again.attention.head_kv + place.kv_head) * passes_of<Tile>(again) + place.chunk0 / Tile::kOutChunks;
+        if (!last_of(sharers.count, again.zeroed + counter, worker.small_shared())) return;
         parts = gather<Tile>(worker, partials, sharers, rows);
     }
     store_tile<T, Tile>(worker, call, place.sequence, rows, parts);
 }
 
-// Block id: its share of the work; where the work is not shared out, its tile [sequence, row tile, kv head].
+// Block id: its share of the work; where the work is not shared out, its tile [sequence, row tile, kv head, half of the output].
 template <class T, int Dim, bool General, Paging P> RF_DEVICE void decode(const Call& call) {
     using Tile = DecodeTile<kThisFamily, Dim>;
     const device::SharedAt shared = device::shared_memory<Tile::kSharedBytes>();
@@ -244,7 +248,7 @@ template <class T, int Dim, bool General, Paging P> RF_DEVICE void decode(const 
             const unsigned first = shares.share_of(place.tile_begin);
             const int begin_block = band.block_of(at - place.tile_begin),
                       end_block = stop == tile_end ? band.end_block() : band.block_of(stop - place.tile_begin);
-            attend_part<T, Tile, General, P>(again, band, place.kv_head, begin_block, end_block,
+            attend_part<T, Tile, General, P>(again, band, place.tile, begin_block, end_block,
                                              {first, static_cast<int>(shares.share_of(tile_end - 1) - first) + 1}, shared);
         }
         at = stop;

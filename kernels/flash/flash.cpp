@@ -12,14 +12,13 @@ namespace {
 
 // What the host needs of a tile.
 struct Numbers {
-    int dim, rows, keys, waves, threads, shared_bytes, blocks_per_unit;
+    int dim, out_dim, rows, keys, waves, threads, shared_bytes, blocks_per_unit;
 };
 template <class Tile> constexpr Numbers numbers_of() {
-    return {Tile::kDim, Tile::kRows, Tile::kKeys, Tile::kWaves, Tile::kThreads, Tile::kSharedBytes, Tile::kBlocksPerUnit};
+    return {Tile::kDim, Tile::kOutDim, Tile::kRows, Tile::kKeys, Tile::kWaves, Tile::kThreads, Tile::kSharedBytes, Tile::kBlocksPerUnit};
 }
 template <Family F, template <Family, int> class Tile> Numbers numbers_of_dim(std::int64_t dim) {
-    if constexpr (max_dim(F) > 128)
-        if (dim > 128) return numbers_of<Tile<F, 256>>();
+    if (dim > 128) return numbers_of<Tile<F, 256>>();
     return dim <= 64 ? numbers_of<Tile<F, 64>>() : numbers_of<Tile<F, 128>>();
 }
 template <Family F> Numbers numbers(bool decode, std::int64_t dim) {
@@ -75,7 +74,7 @@ Recipe prefill(const Attention& a, const Machine& machine, const Numbers& n) {
     recipe.name = kernel_name("prefill", a, n);
     recipe.cut.row_blocks = divide_up(a.max_seq_q, n.rows);
     recipe.cut.heads_per_section = heads_per_section(a);
-    recipe.launches.push_back(launch(recipe.name, machine, a.batch * a.head_q * recipe.cut.row_blocks, n));
+    recipe.launches.push_back(launch(recipe.name, machine, a.batch * a.head_q * recipe.cut.row_blocks * divide_up(a.dim_v, n.out_dim), n));
     return recipe;
 }
 
@@ -107,8 +106,8 @@ Recipe decode(const Attention& a, const Machine& machine, const Numbers& n, std:
     recipe.name = kernel_name("decode", a, n);
     const std::int64_t rows = a.max_seq_q * a.group();
     recipe.cut.row_blocks = divide_up(rows, n.rows);
-    const std::int64_t tiles = a.batch * a.head_kv * recipe.cut.row_blocks;
-    const auto share_bytes = static_cast<std::uint64_t>(2 * tile_rows(rows, n.rows) * (a.dim_v + 2) * 4);
+    const std::int64_t tiles = a.batch * a.head_kv * recipe.cut.row_blocks * divide_up(a.dim_v, n.out_dim);
+    const auto share_bytes = static_cast<std::uint64_t>(2 * tile_rows(rows, n.rows) * (std::min<std::int64_t>(a.dim_v, n.out_dim) + 2) * 4);
     const std::int64_t shares = shares_of(a, machine, n, tiles, workspace_limit_bytes / share_bytes);
     recipe.launches.push_back(launch(recipe.name, machine, shares > 0 ? shares : tiles, n));
     recipe.cut.shares = static_cast<std::int32_t>(recipe.launches[0].grid[0]);
@@ -123,8 +122,6 @@ Recipe decode(const Attention& a, const Machine& machine, const Numbers& n, std:
 }
 
 }  // namespace
-
-std::int64_t max_dim_of(Family family) { return max_dim(family); }
 
 Recipe choose(const Attention& a, const Machine& machine, std::uint64_t workspace_limit_bytes) {
     const std::int64_t dim = std::max(a.dim, a.dim_v), rows = a.max_seq_q * a.group();

@@ -12,10 +12,7 @@ namespace rocforge::kernels::flash {
 constexpr std::int64_t kMaxLength = (std::int64_t{1} << 30) - 1;     // keys and packed rows are counted in 32 bits
 constexpr std::int64_t kMaxKeyStride = (std::int64_t{1} << 25) - 1;  // elements: a block of 64 keys is addressed in 32 bits of bytes
 
-// The largest dim of q and k, and of v, on a family; a multiple of 8.
-std::int64_t max_dim_of(Family);
-
-// The launches for one problem. workspace_bytes stays within the limit: with less of it the keys of a decode are split less.
+// The launches for one problem. workspace_bytes stays within the limit: with less of it the keys of a decode are shared out over fewer blocks.
 Recipe choose(const Attention&, const Machine&, std::uint64_t workspace_limit_bytes);
 
 // The device code of this library, one object an architecture and source.

@@ -29,7 +29,7 @@ template <class T, class Tile, class W> RF_DEVICE void store_rows(const W& worke
     using U = typename W::U;
     const Call& call = device::argument_again(once);
     const kernels::Span span = span_of(call.attention, call.pointers, sequence);
-    const int chunks = static_cast<int>(call.attention.dim_v / 8);
+    const int chunk0 = worker.place().chunk0, chunks = static_cast<int>(call.attention.dim_v / 8) - chunk0;
 #pragma unroll
     for (int t = 0; t < Tile::kRowTiles; ++t) {
         Finished done[U::kLaneRows];
@@ -37,12 +37,12 @@ template <class T, class Tile, class W> RF_DEVICE void store_rows(const W& worke
         for (int r = 0; r < U::kLaneRows; ++r) {
             const Row row = worker.row(worker.row_number(t, r));
             done[r] = finish({worker.peak(t, r), worker.sum(t, r)}, call, row.head);
-            if (row.exists && U::column(worker.lane(), 0) == 0) store_lse(call, span, row.head, row.i, done[r].lse);
+            if (row.exists && chunk0 == 0 && U::column(worker.lane(), 0) == 0) store_lse(call, span, row.head, row.i, done[r].lse);
         }
         if constexpr (Tile::kQuery == QueryHome::shared) {
             // Through the wave's own rows of Q's place, so that stores are 16 bytes and neighbouring.
 #pragma unroll
-            for (int d = 0; d < W::kDimSpans; ++d)
+            for (int d = 0; d < W::kOutSpans; ++d)
 #pragma unroll
                 for (int e = 0; e < 8; e += 2) {
                     const Finished& f = done[U::lane_row(e)];
@@ -52,9 +52,9 @@ template <class T, class Tile, class W> RF_DEVICE void store_rows(const W& worke
                 }
         } else {
             const Row row = worker.row(worker.row_number(t, 0));
-            char* to = out_row(call, span, row.head, row.i);
+            char* to = out_row(call, span, row.head, row.i) + chunk0 * 16;
 #pragma unroll
-            for (int d = 0; d < W::kDimSpans; ++d) {
+            for (int d = 0; d < W::kOutSpans; ++d) {
                 float x[8];
 #pragma unroll
                 for (int e = 0; e < 8; ++e) x[e] = worker.out(t, d).get(e) * done[0].factor;
@@ -96,7 +96,9 @@ template <class T, int Dim, bool General, Paging P> RF_DEVICE void prefill_caref
 template <class T, int Dim, bool General, Paging P> RF_DEVICE void prefill(const Call& call) {
     using Tile = PrefillTile<kThisFamily, Dim>;
     const device::SharedAt shared = device::shared_memory<Tile::kSharedBytes>();
-    TilePlace place = place_of_block(call, device::block_x(), Tile::kRows);
+    const int passes = passes_of<Tile>(call), id = Tile::kOutDim == Tile::kDim ? device::block_x() : scalar_quotient(device::block_x(), passes);
+    TilePlace place = place_of_block(call, id, Tile::kRows);
+    place.chunk0 = (device::block_x() - id * passes) * Tile::kOutChunks;
     const kernels::Span span = span_of(call.attention, call.pointers, place.sequence);
     if (place.row0 >= span.len_q) return;
     place.rows = static_cast<int>(span.len_q);

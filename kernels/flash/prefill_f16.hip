@@ -4,7 +4,5 @@
 #if defined(RF_AMD) || defined(RF_NVIDIA)
 ROCFORGE_PREFILL_KERNELS(flash_prefill_f16, F16, 64)
 ROCFORGE_PREFILL_KERNELS(flash_prefill_f16, F16, 128)
-#if !defined(__GFX11__) && !defined(__GFX12__)  // max_dim
 ROCFORGE_PREFILL_KERNELS(flash_prefill_f16, F16, 256)
-#endif
 #endif

@@ -18,6 +18,11 @@ RF_DEVICE int scalar_quotient(std::int64_t a, std::int64_t b) {
     return static_cast<int>(device::to_scalar(static_cast<std::uint32_t>(quotient(a, b))));
 }
 
+// Parts of the output that are tiles of their own (see tile.h, out_dim).
+template <class Tile> RF_DEVICE int passes_of(const Call& call) {
+    return Tile::kOutDim == Tile::kDim || call.attention.dim_v <= Tile::kOutDim ? 1 : Tile::kDim / Tile::kOutDim;
+}
+
 // A row of the tile: query i of query head `head`. Rows past the sequence's end do not exist and attend to nothing.
 struct Row {
     int i;

@@ -1,6 +1,7 @@
-// How decode shares out its work. The tiles of a problem (the packed rows of one kv head of one sequence) are laid end to end, each as many steps
-// long as it has keys; every block of threads takes an even share of the whole, which may end inside a tile and begin inside another. So lengths
-// that differ, windows and a number of tiles that does not fit the machine leave no compute unit idle, though the host sees none of the lengths.
+// How decode shares out its work. The tiles of a problem (the packed rows of one kv head of one sequence, for all of the output or half of it) are
+// laid end to end, each as many steps long as it has keys; every block of threads takes an even share of the whole, which may end inside a tile and
+// begin inside another. So lengths that differ, windows and a number of tiles that does not fit the machine leave no compute unit idle, though the
+// host sees none of the lengths.
 //
 // The cut depends on lengths and the number of blocks alone: the same call gives the same bits. (Osama et al., "Stream-K: Work-centric Parallel
 // Decomposition for Dense Matrix-Matrix Multiplication on the GPU", 2023, cuts products of matrices so.)
@@ -61,9 +62,9 @@ private:
     RF_DEVICE int first_step() const { return quotient(blocks.first, Tile::kWaves); }
 };
 
-// A place in the work laid end to end: tile `kv_head` of band `band`, whose first step is `tile_begin`.
+// A place in the work laid end to end: a tile (kv head, half of the output) of a band, whose first step is `tile_begin`.
 struct WorkPlace {
-    int band, kv_head;
+    int band, tile;
     unsigned tile_begin;
 };
 
@@ -74,11 +75,11 @@ public:
     RF_DEVICE Shares(const Call& call, device::SharedAt scratch)
         : call_(call),
           scratch_(scratch),
-          heads_(static_cast<unsigned>(call.attention.head_kv)),
+          tiles_(static_cast<unsigned>(call.attention.head_kv) * static_cast<unsigned>(passes_of<Tile>(call))),
           tile_steps_(static_cast<unsigned>(call.cut.tile_steps)),
           bands_(static_cast<int>(call.attention.batch * call.cut.row_blocks)),
           per_thread_((bands_ + Tile::kThreads - 1) / Tile::kThreads) {
-        total_ = device::to_scalar(tile_steps_ > 0 ? static_cast<unsigned>(bands_) * tile_steps_ : counted()) * heads_;
+        total_ = device::to_scalar(tile_steps_ > 0 ? static_cast<unsigned>(bands_) * tile_steps_ : counted()) * tiles_;
         const unsigned shares = static_cast<unsigned>(call.cut.shares);
         per_share_ = device::to_scalar((total_ + shares - 1) / shares);
     }
@@ -89,35 +90,35 @@ public:
     // Where step `step` lies: where tiles differ, by a walk over threads' sums, then over one thread's bands.
     RF_DEVICE WorkPlace locate(unsigned step) const {
         if (tile_steps_ > 0) {
-            const unsigned tile = device::to_scalar(step / tile_steps_), band = device::to_scalar(tile / heads_);
-            return {static_cast<int>(band), static_cast<int>(tile - band * heads_), tile * tile_steps_};
+            const unsigned tile = device::to_scalar(step / tile_steps_), band = device::to_scalar(tile / tiles_);
+            return {static_cast<int>(band), static_cast<int>(tile - band * tiles_), tile * tile_steps_};
         }
         unsigned before = 0;
         int thread = 0;
 #pragma unroll 1
         for (;; ++thread) {
-            const unsigned own = device::to_scalar(device::load_shared_word(scratch_ + thread * 4)) * heads_;
+            const unsigned own = device::to_scalar(device::load_shared_word(scratch_ + thread * 4)) * tiles_;
             if (step - before < own) break;
             before += own;
         }
 #pragma unroll 1
         for (int band = first_of(thread);; ++band) {
             const unsigned steps = device::to_scalar(Band<Tile>(call_, band).steps());
-            if (step - before < steps * heads_) {
-                const unsigned head = device::to_scalar((step - before) / steps);
-                return {band, static_cast<int>(head), before + head * steps};
+            if (step - before < steps * tiles_) {
+                const unsigned tile = device::to_scalar((step - before) / steps);
+                return {band, static_cast<int>(tile), before + tile * steps};
             }
-            before += steps * heads_;
+            before += steps * tiles_;
         }
     }
     // The tile that follows one which ends at `end`.
     RF_DEVICE WorkPlace behind(const WorkPlace& place, unsigned end) const {
-        const bool last = end == place.tile_begin || place.kv_head + 1 == static_cast<int>(heads_);  // of its band; empty bands have no tile
-        return {place.band + last, last ? 0 : place.kv_head + 1, end};
+        const bool last = end == place.tile_begin || place.tile + 1 == static_cast<int>(tiles_);  // of its band; empty bands have no tile
+        return {place.band + last, last ? 0 : place.tile + 1, end};
     }
 
 private:
-    // Steps of all bands, for one kv head; each thread counts those of its own bands and leaves their number in `scratch`.
+    // Steps of all bands, for one tile each; each thread counts those of its own bands and leaves their number in `scratch`.
     RF_DEVICE unsigned counted() const {
         const int thread = device::thread_index();
         unsigned own = 0, all = 0;
@@ -134,7 +135,7 @@ private:
 
     const Call& call_;
     device::SharedAt scratch_;
-    unsigned heads_, tile_steps_;
+    unsigned tiles_, tile_steps_;  // tiles_: of a band
     int bands_, per_thread_;
     unsigned total_, per_share_;
 };

@@ -63,6 +63,8 @@ template <Paging P> struct KeyRows {
         }
     }
 
+    // Leaves out the first chunks of every row.
+    RF_DEVICE void skip(int skipped) { base += skipped * 16, chunks -= skipped; }
     RF_DEVICE bool paged() const { return P == Paging::pages || (P == Paging::told && table != nullptr); }
     RF_DEVICE const char* row(int key) const {
         if (paged()) {
@@ -243,7 +245,8 @@ private:
 // V: [dim][key]. A thread brings patches of 8 dims of 4 keys, and writes 4 keys of 8 dims.
 template <class T, class Tile, Paging P> class StageV {
     using Rows = typename Tile::VRows;
-    static constexpr int kThreads = Group<Tile>::kThreads, kPatches = Tile::kKeys / 4 * Tile::kChunks, kPasses = (kPatches + kThreads - 1) / kThreads;
+    static constexpr int kThreads = Group<Tile>::kThreads, kPatches = Tile::kKeys / 4 * Tile::kOutChunks,
+                         kPasses = (kPatches + kThreads - 1) / kThreads;
     static constexpr bool kHeld = kPasses * 4 <= Tile::kHeldWords;
     static constexpr int kPiece = kHeld ? kPasses : Tile::kHeldWords / 4;
     static_assert(kPasses % kPiece == 0);
@@ -300,7 +303,7 @@ private:
         return found;
     }
     RF_DEVICE void load(device::Words (&words)[4], int key0, unsigned patch) const {
-        const int chunk = static_cast<int>(patch % Tile::kChunks), key = key0 + static_cast<int>(patch / Tile::kChunks) * 4;
+        const int chunk = static_cast<int>(patch % Tile::kOutChunks), key = key0 + static_cast<int>(patch / Tile::kOutChunks) * 4;
 #pragma unroll
         for (int k = 0; k < 4; ++k) {
             const char* row = rows_.row_of_block(key0, rows_.clamped(key + k));
@@ -312,7 +315,7 @@ private:
         struct alignas(8) Four {
             std::uint32_t w[2];
         };
-        const unsigned chunk = patch % Tile::kChunks, key = patch / Tile::kChunks * 4;
+        const unsigned chunk = patch % Tile::kOutChunks, key = patch / Tile::kOutChunks * 4;
 #pragma unroll
         for (int d = 0; d < 8; ++d) {
             const std::uint32_t pick = d % 2 ? 0x07060302u : 0x05040100u;

@@ -43,23 +43,24 @@ constexpr int larger_of(int a, int b) { return a > b ? a : b; }
 // for each block of keys (where neither has room).
 enum class QueryHome { registers, shared, memory };
 
-// The largest head dim that a family's kernels are built for. RDNA: 128, since at 256 the output of 16 rows alone takes half of a wave's 256
-// registers: one of six variants kept within them, the others spilled 8 to 93.
-constexpr int max_dim(Family f) { return is_rdna(f) ? 128 : 256; }
-
 constexpr QueryHome query_home(Family f) { return is_nvidia(f) ? QueryHome::shared : QueryHome::registers; }
+
+// Dims of the output that a tile holds. RDNA: half of 256, since the output of 16 rows would take half of a wave's 256 registers and five of six
+// kernels spilled 8 to 122 of them. Such a tile is done once for each half, the product of Q and K anew.
+constexpr int out_dim(Family f, int dim) { return is_rdna(f) && dim > 128 ? 128 : dim; }
 
 // How K lies in shared memory: [key][dim]; and V: so too on NVIDIA, [dim][key] on AMD, where fewer than 64 keys have too few chunks to permute.
 constexpr Spread k_spread(Family f) { return is_nvidia(f) ? Spread::swizzled : f == Family::gfx9 ? Spread::folded : Spread::padded; }
 constexpr Spread v_spread(Family f, int keys) { return is_nvidia(f) || keys % 64 == 0 ? k_spread(f) : Spread::padded; }
 constexpr int v_rows(Family f, int dim, int keys) { return is_nvidia(f) ? keys : dim; }
+constexpr int v_chunks(Family f, int dim, int keys) { return (is_nvidia(f) ? dim : keys) / 8; }
 // Copies of K and V that a block holds.
 constexpr int groups_of(bool shared_keys, int waves) { return shared_keys ? 1 : waves; }
 
 // What both kinds of tile derive from their numbers. Waves that share keys own different rows of the tile (prefill); waves that do not each take
 // other keys of the same rows (decode).
 template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys, QueryHome Query = query_home(F)> struct TileBase {
-    static constexpr int kDim = Dim, kWaves = Waves, kRowTiles = RowTiles, kKeys = Keys;
+    static constexpr int kDim = Dim, kOutDim = out_dim(F, Dim), kWaves = Waves, kRowTiles = RowTiles, kKeys = Keys;
     static constexpr bool kSharedKeys = SharedKeys;
     static constexpr int kThreads = Waves * wave_size(F);
     static constexpr int kWaveRows = 16 * RowTiles;
@@ -68,14 +69,14 @@ template <Family F, int Dim, int Waves, int RowTiles, int Keys, bool SharedKeys,
     // 16-byte words that a stage may hold from asking for a block to writing it to shared memory (AMD).
     static constexpr int kHeldWords = is_rdna(F) ? 4 : 8;
 
-    static constexpr int kChunks = Dim / 8;  // 16-byte chunks of a row of Q, K or V
+    static constexpr int kChunks = Dim / 8, kOutChunks = kOutDim / 8;  // 16-byte chunks of a row of Q or K, and of V or the output
     using QRows = SharedRows<Spread::swizzled, kRows, kChunks>;
     using KRows = SharedRows<k_spread(F), Keys, kChunks>;
-    using VRows = SharedRows<v_spread(F, Keys), v_rows(F, Dim, Keys), v_rows(F, Keys, Dim) / 8>;
+    using VRows = SharedRows<v_spread(F, Keys), v_rows(F, kOutDim, Keys), v_chunks(F, kOutDim, Keys)>;
 
     // Shared memory: [Q][K and V, once a group of waves that shares keys][small values]
     static constexpr int kQueryBytes = kQuery == QueryHome::shared ? QRows::kBytes : 0;
-    static constexpr int kMergeBytes = SharedKeys ? 0 : 16 * Dim * 4;  // a wave's unmerged output takes K's and V's place
+    static constexpr int kMergeBytes = SharedKeys ? 0 : 16 * kOutDim * 4;  // a wave's unmerged output takes K's and V's place
     static constexpr int kGroupBytes = larger_of(KRows::kBytes + VRows::kBytes, kMergeBytes);
     static constexpr int kGroups = groups_of(SharedKeys, Waves);
     static constexpr int kSmallBytes = Waves * 4 + (SharedKeys ? 0 : Waves * 16 * 8);
@@ -90,7 +91,12 @@ template <Family F> struct PrefillTile<F, 64> : TileBase<F, 64, 4, is_rdna(F) ? 
 template <Family F> struct PrefillTile<F, 128> : TileBase<F, 128, is_rdna(F) ? 8 : 4, is_rdna(F) ? 1 : 2, is_rdna(F) ? 32 : 64, true> {
     static constexpr int kBlocksPerUnit = 2;
 };
-template <Family F> struct PrefillTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 4 : 8, 1, is_nvidia(F) ? 64 : 32, true> {
+template <Family F>
+struct PrefillTile<F, 256> : TileBase<F, 256, F == Family::gfx9 ? 4 : 8, 1,
+                                      is_nvidia(F)        ? 64
+                                      : F == Family::gfx9 ? 32
+                                                          : 16,
+                                      true, is_rdna(F) ? QueryHome::memory : query_home(F)> {
     static constexpr int kBlocksPerUnit = 1;
 };
 
@@ -110,7 +116,12 @@ template <Family F> struct DecodeTile<F, 64> : DecodeBase<TileBase<F, 64, 4, 1, 
 template <Family F>
 struct DecodeTile<F, 128>
     : DecodeBase<TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F)>> {};
-template <Family F> struct DecodeTile<F, 256> : DecodeBase<TileBase<F, 256, F == Family::gfx9 ? 1 : 4, 1, is_nvidia(F) ? 16 : 32, false>> {};
+template <Family F>
+struct DecodeTile<F, 256> : DecodeBase<TileBase<F, 256,
+                                                F == Family::gfx9 ? 1
+                                                : is_rdna(F)      ? 3
+                                                                  : 4,
+                                                1, F == Family::gfx9 ? 32 : 16, false, is_rdna(F) ? QueryHome::memory : query_home(F)>> {};
 
 // Rows of a decode tile that some sequence may have, of `rows` packed ones at the most.
 constexpr std::int64_t tile_rows(std::int64_t rows, int tile) { return rows < tile ? rows : tile; }

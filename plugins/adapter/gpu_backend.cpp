@@ -196,18 +196,10 @@ void GpuBackend::check_recipe(const rf_device& device, const rf_problem& problem
     }
 }
 
-// A family's own, whether or not this file holds code for the device.
-Limits GpuBackend::limits_on(const rf_device& device) const {
-    Limits limits = plugin_.limits;
-    const std::optional<kernels::Family> family = family_of(device.arch ? device.arch : "");
-    if (family && plugin_.max_dim_of) limits.max_dim = limits.max_dim_v = std::min(limits.max_dim, plugin_.max_dim_of(*family));
-    return limits;
-}
-
 void GpuBackend::supports(const rf_device& device, const rf_problem& problem, Reasons& reasons) const {
     const std::optional<Machine> machine = check_device(device, reasons);
     if (reasons.enough()) return;
-    check(limits_on(device), problem, reasons);
+    check(plugin_.limits, problem, reasons);
     if (machine && reasons.verdict() == RF_OK) check_recipe(device, problem, *machine, reasons);  // kernels are chosen within the limits alone
 }
 

@@ -31,7 +31,6 @@ struct GpuPlugin {
     const Limits& limits;
     kernels::Recipe (*choose)(const kernels::Attention&, const kernels::Machine&, std::uint64_t workspace_limit_bytes);
     std::span<const kernels::CodeObject> (*code_objects)();
-    std::int64_t (*max_dim_of)(kernels::Family) = nullptr;  // where a family's kernels end before limits.max_dim; nullptr: nowhere
 };
 
 class GpuBackend {
@@ -87,7 +86,6 @@ private:
     int ordinal_of(const rf_device& device, const platform::Runtime& runtime) const;
     Device& device_at(const platform::Runtime& runtime, int ordinal) const;
     std::optional<kernels::Machine> check_device(const rf_device& device, Reasons& reasons) const;
-    Limits limits_on(const rf_device& device) const;
     kernels::Recipe choose(const rf_problem& problem, const kernels::Machine& machine) const;
     void check_recipe(const rf_device& device, const rf_problem& problem, const kernels::Machine& machine, Reasons& reasons) const;
     std::vector<platform::Launchable> load(const platform::Runtime& runtime, int ordinal, Device& device, const kernels::Recipe& recipe) const;

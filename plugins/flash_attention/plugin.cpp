@@ -10,7 +10,7 @@ namespace {
 
 namespace flash = kernels::flash;
 
-constexpr std::int64_t kMaxDim = 256;  // on the families that reach furthest; flash::max_dim_of says which do not
+constexpr std::int64_t kMaxDim = 256;
 constexpr std::int64_t kMaxCount = (std::int64_t{1} << 31) - 1;
 
 constexpr adapter::Limits kLimits{.types = adapter::kHalves,
@@ -32,7 +32,7 @@ constexpr rf_features kFeatures = RF_F_CAUSAL | RF_F_BOTTOM_RIGHT | RF_F_WINDOW 
                                   RF_F_SOFTCAP | RF_F_SINK | RF_F_KV_LENGTHS | RF_F_RAGGED_Q | RF_F_PAGED_KV | RF_F_LSE | RF_F_DIM_V |
                                   RF_F_DETERMINISTIC | RF_F_RAGGED_KV | RF_F_DIAGONAL;
 
-constexpr adapter::GpuPlugin kFlash{"flash_attention", kFeatures, kLimits, flash::choose, flash::code_objects, flash::max_dim_of};
+constexpr adapter::GpuPlugin kFlash{"flash_attention", kFeatures, kLimits, flash::choose, flash::code_objects};
 
 }  // namespace
 }  // namespace rocforge

@@ -16,15 +16,13 @@ void print(const std::string& kernel, const char* arch, const CodeLimits& limits
 }
 
 template <Family F, int Dim> void print_dim(const char* arch) {
-    if constexpr (Dim <= max_dim(F)) {
-        const std::pair<const char*, Variant> variants[] = {{"", Variant::plain}, {"_paged", Variant::paged}, {"_general", Variant::general}};
-        for (const char* type : {"bf16_", "f16_"})
-            for (const auto& [suffix, variant] : variants) {
-                const std::string rest = type + std::to_string(Dim) + suffix;
-                print("flash_prefill_" + rest, arch, code_limits(F, false, Dim, variant), PrefillTile<F, Dim>::kSharedBytes);
-                print("flash_decode_" + rest, arch, code_limits(F, true, Dim, variant), DecodeTile<F, Dim>::kSharedBytes);
-            }
-    }
+    const std::pair<const char*, Variant> variants[] = {{"", Variant::plain}, {"_paged", Variant::paged}, {"_general", Variant::general}};
+    for (const char* type : {"bf16_", "f16_"})
+        for (const auto& [suffix, variant] : variants) {
+            const std::string rest = type + std::to_string(Dim) + suffix;
+            print("flash_prefill_" + rest, arch, code_limits(F, false, Dim, variant), PrefillTile<F, Dim>::kSharedBytes);
+            print("flash_decode_" + rest, arch, code_limits(F, true, Dim, variant), DecodeTile<F, Dim>::kSharedBytes);
+        }
 }
 
 template <Family F> void print_arch(const char* arch) {
