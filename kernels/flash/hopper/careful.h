@@ -16,7 +16,7 @@ template <class T, int Dim, bool General> class CarefulRow {
 public:
     RF_DEVICE CarefulRow(const Call& call, const Work& work, int row) : call_(call), work_(work), row_(row) {
         q_ = static_cast<const char*>(call.pointers.q) + call.attention.q.offset(work.q_batch, work.head, work.q_first + row) * 2;
-        const Keys keys = any_of_rows(work.reach, row, row + 1);
+        const Keys keys = work.reach.of_row(row);
 #pragma unroll 1
         for (int key = keys.first; key < keys.end; key += 32) add(key, keys.end);
     }

@@ -58,12 +58,12 @@ private:
     // All blocks of the tile; those that none of this group's rows attends to only pass by.
     RF_DEVICE void attend(const Work& work) {
         const int row = first_row(work), row_end = min(row + kGroupRows, work.rows);
-        Keys any{0, 0};
+        Keys blocks{0, 0};
         sure_ = {0, 0};
-        if (row < row_end) any = any_of_rows(work.reach, row, row_end), sure_ = all_of_rows(work.reach, row, row_end);
-        const bool empty = any.first >= any.end;
-        const int begin = empty ? work.block_end : any.first / Tile::kKeys, end = empty ? work.block_end : (any.end + Tile::kKeys - 1) / Tile::kKeys;
-        edges_ = !empty && (General || begin * Tile::kKeys < sure_.first || end * Tile::kKeys > sure_.end);
+        if (row < row_end) blocks = work.reach.of_any(row, row_end - 1).blocks_of(Tile::kKeys), sure_ = work.reach.of_all(row, row_end - 1);
+        const bool empty = blocks.first >= blocks.end;
+        if (empty) blocks = {work.block_end, work.block_end};
+        edges_ = !empty && (General || blocks.first * Tile::kKeys < sure_.first || blocks.end * Tile::kKeys > sure_.end);
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
             peak_[r] = -device::kInfinity, sum_[r] = 0;
@@ -73,17 +73,17 @@ private:
 #pragma unroll
         for (int i = 0; i < kOuts; ++i) out_[i] = 0;
         if constexpr (General) scoring_.begin(work, lane_row(work, 0));
-        pass(begin - work.block_begin);
+        pass(blocks.first - work.block_begin);
         if (!empty) {
-            first(begin);
+            first(blocks.first);
 #pragma unroll 1
-            for (int block = begin + 1; block < end; ++block) step(block);
+            for (int block = blocks.first + 1; block < blocks.end; ++block) step(block);
             arrive(shared_.query_empty(group_));
-            last(work, end - 1);
+            last(work, blocks.end - 1);
         } else {
             arrive(shared_.query_empty(group_));
         }
-        pass(work.block_end - end);
+        pass(work.block_end - blocks.end);
     }
     // Blocks that this group has no use for.
     RF_DEVICE void pass(int blocks) {

@@ -23,17 +23,6 @@ struct Work {
 };
 static_assert(sizeof(Work) <= kSlotBytes);
 
-// Keys that some (every) row of [row, row_end) attends to.
-struct Keys {
-    int first, end;
-};
-RF_DEVICE Keys any_of_rows(const Reach& reach, int row, int row_end) {
-    return {max(0, row + reach.first), min(reach.length, row_end - 1 + reach.end)};
-}
-RF_DEVICE Keys all_of_rows(const Reach& reach, int row, int row_end) {
-    return {max(0, row_end - 1 + reach.first), min(reach.length, row + reach.end)};
-}
-
 // The number of a tile to its place. Numbers stay below 2^31: takes() in hopper.cpp.
 template <class Tile> RF_DEVICE Work work_of(const Call& call, unsigned number) {
     const Attention& a = call.attention;
@@ -47,7 +36,7 @@ template <class Tile> RF_DEVICE Work work_of(const Call& call, unsigned number) 
     work.exists = 1;
     work.sequence = static_cast<int>(pair / static_cast<unsigned>(a.head_q));
     work.head = static_cast<int>(pair) - work.sequence * static_cast<int>(a.head_q);
-    work.kv_head = static_cast<int>(static_cast<unsigned>(work.head) / static_cast<unsigned>(a.group()));
+    work.kv_head = quotient(work.head, quotient(a.head_q, a.head_kv));
     work.row0 = static_cast<int>(block) * Tile::kRows;
     const kernels::Span span = span_of(a, call.pointers, work.sequence);
     work.rows = static_cast<int>(span.len_q);
@@ -56,8 +45,8 @@ template <class Tile> RF_DEVICE Work work_of(const Call& call, unsigned number) 
     work.reach = Reach::of(span);
     work.diagonal = span.rule.diagonal;
     if (work.row0 < work.rows) {
-        const Keys keys = any_of_rows(work.reach, work.row0, min(work.row0 + Tile::kRows, work.rows));
-        if (keys.first < keys.end) work.block_begin = keys.first / Tile::kKeys, work.block_end = (keys.end + Tile::kKeys - 1) / Tile::kKeys;
+        const Keys blocks = work.reach.of_any(work.row0, min(work.row0 + Tile::kRows, work.rows) - 1).blocks_of(Tile::kKeys);
+        work.block_begin = blocks.first, work.block_end = blocks.end;
     }
     return work;
 }
@@ -66,7 +55,7 @@ template <class Tile> RF_DEVICE Work work_of(const Call& call, unsigned number) 
 // outside the tensor is clamped into it.
 RF_DEVICE int page_of(const Call& call, const Work& work, int key) {
     const Attention& a = call.attention;
-    const int column = min(key, work.reach.length - 1) / static_cast<int>(a.page_size);
+    const int column = quotient(min(key, work.reach.length - 1), a.page_size);
     const std::int64_t page = index_at(call.pointers.block_table, a.wide_index, work.sequence * a.block_table_stride + column);
     return static_cast<int>(ExtentRule::clamp(page, 0, a.pages - 1));
 }
