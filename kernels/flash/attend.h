@@ -34,8 +34,6 @@ public:
     using Fixed = typename U::Fixed;
     static constexpr int kSpan = U::kSpan, kRowTiles = Tile::kRowTiles, kLaneRows = U::kLaneRows;
     static constexpr int kKeySpans = Tile::kKeys / kSpan, kDimSpans = Tile::kDim / kSpan, kOutSpans = Tile::kOutDim / kSpan;
-    // The running maximum may lag behind by 2^8: rescaling the output waits until then. P is at most 2^8, sums stay far inside float32.
-    static constexpr float kLag = 8;
 
     // shared: the block's shared memory.
     RF_DEVICE Worker(const Call& call, const kernels::Span& span, const TilePlace& place, device::SharedAt shared)

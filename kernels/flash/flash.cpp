@@ -5,6 +5,7 @@
 #include <string>
 
 #include "kernels/flash/hopper/hopper.h"
+#include "kernels/flash/selection.h"
 #include "kernels/flash/tile.h"
 
 namespace rocforge::kernels::flash {
@@ -40,11 +41,6 @@ Numbers numbers_for(const Machine& machine, bool decode, std::int64_t dim) {
     }
     return numbers<Family::sm90>(decode, dim);
 }
-
-std::int64_t divide_up(std::int64_t x, std::int64_t by) { return (x + by - 1) / by; }
-
-// Anything that changes scores beyond a positive scale and bounds on keys.
-bool general(const Attention& a) { return a.softcap > 0 || a.alibi || a.mask.present() || !(a.scale > 0); }
 
 std::string kernel_name(const char* kind, const Attention& a, const Numbers& n) {
     return std::string("flash_") + kind + (a.q.type == Type::bf16 ? "_bf16_" : "_f16_") + std::to_string(n.dim) +

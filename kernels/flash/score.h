@@ -30,6 +30,9 @@ struct Row {
     bool exists;
 };
 
+// The running maximum may lag behind by 2^kLag: rescaling the output waits until then. P is at most 2^8, sums stay far inside float32.
+constexpr float kLag = 8;
+
 // Keys [first, end).
 struct Keys {
     int first, end;

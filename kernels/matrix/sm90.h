@@ -17,8 +17,6 @@ namespace rocforge::matrix {
 
 #if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-constexpr int kBoxColumns = 64, kBoxRowBytes = 128;
-
 // An operand in shared memory: address, distance of boxes, distance of groups of 8 rows (all in 16 bytes), swizzle of 128 bytes.
 using Described = std::uint64_t;
 RF_DEVICE Described described(device::SharedAt at, int box_bytes) {

@@ -16,9 +16,6 @@ namespace rocforge::kernels::flash::hopper {
 // General: softcap, ALiBi, masks and scales that are not positive; the others have what bounds keys, sinks and lse.
 template <class T, class Tile, bool General> class Consumer {
 public:
-    // The running maximum may lag behind by 2^8: rescaling the output waits until then.
-    static constexpr float kLag = 8;
-
     RF_DEVICE Consumer(const MappedCall& call, const Shared<Tile>& shared, int group)
         : call_(call),
           shared_(shared),

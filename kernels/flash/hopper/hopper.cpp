@@ -8,6 +8,7 @@
 #include <string>
 
 #include "kernels/flash/hopper/tile.h"
+#include "kernels/flash/selection.h"
 
 namespace rocforge::kernels::flash::hopper {
 namespace {
@@ -34,11 +35,7 @@ constexpr Numbers kGeneral[] = {numbers_of<Dim64General>("64_general"), numbers_
                                 numbers_of<Dim256Small>("256_general")};
 
 std::int64_t widest(const Attention& a) { return std::max(a.dim, a.dim_v); }
-std::int64_t divide_up(std::int64_t x, std::int64_t by) { return (x + by - 1) / by; }
 std::int64_t tiles_of(const Attention& a, const Numbers& n) { return a.batch * a.head_q * divide_up(a.max_seq_q, n.rows); }
-
-// Anything that changes scores beyond a positive scale and bounds on keys.
-bool general(const Attention& a) { return a.softcap > 0 || a.alibi || a.mask.present() || !(a.scale > 0); }
 
 // How long a launch takes, in rows of one unit. Tiles of equal length end in rounds; under a causal rule short ones fill the last round.
 double time_of(const Attention& a, const Machine& machine, const Numbers& n) {

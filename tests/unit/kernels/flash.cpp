@@ -56,6 +56,44 @@ TEST_CASE("Hopper's own prefill kernels take tiles by dim, length, the causal ru
     }
 }
 
+TEST_CASE("a decode is shared out over the machine, by what the workspace has room for") {
+    constexpr std::int64_t kShareBytes = 2 * 4 * (128 + 2) * 4;  // two slots of 4 rows of 128 dims, a maximum and a sum
+    struct Row {
+        std::int64_t batch, keys;
+        std::uint64_t workspace;
+        bool lengths;
+        std::int32_t shares, tile_steps;
+        bool read_once;
+    };
+    const Row rows[] = {
+        {1, 100, kNoLimit, false, 8, 1, true},        // one step a tile: nothing to share
+        {1, 1024, kNoLimit, false, 64, 8, true},      // a step each
+        {1, 8192, kNoLimit, false, 132, 64, true},    // a block a unit
+        {64, 1024, kNoLimit, false, 264, 8, true},    // several short tiles a block: two blocks a unit
+        {64, 8192, kNoLimit, false, 132, 64, false},  // more than the cache should be told to let go
+        {64, 8192, kNoLimit, true, 132, 0, false},    // lengths are on the device
+        {1, 8192, 10 * kShareBytes, false, 10, 64, true},
+        {1, 8192, kShareBytes - 1, false, 8, 1, true},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.batch);
+        CAPTURE(row.keys);
+        CAPTURE(row.workspace);
+        Attention a = dense(1, row.keys, 128, false);
+        a.batch = row.batch, a.head_q = 32, a.head_kv = 8, a.kv_lengths = row.lengths;
+        const Recipe recipe = flash::choose(a, kHopper, row.workspace);
+        CHECK(recipe.launches.size() == 1);
+        CHECK(recipe.name.starts_with("flash_decode_bf16_128"));
+        CHECK(recipe.cut.shares == row.shares);
+        CHECK(recipe.launches[0].grid[0] == static_cast<std::uint32_t>(row.shares));
+        CHECK(recipe.cut.tile_steps == row.tile_steps);
+        CHECK(recipe.cut.read_once == row.read_once);
+        CHECK(recipe.workspace_bytes <= row.workspace);
+        CHECK((recipe.workspace_bytes > 0) == (recipe.cut.tile_steps != 1));
+        CHECK(recipe.zeroed_bytes == (recipe.workspace_bytes > 0 ? static_cast<std::uint64_t>(row.batch) * 8 * 4 : 0));
+    }
+}
+
 TEST_CASE("Hopper's kernels with features of their own") {
     struct Row {
         void (*change)(Attention&);
