@@ -459,14 +459,14 @@ Result<PlanPointer> Runtime::plan_on(Backend& backend, const rf_device& device, 
 Result<PlanPointer> Runtime::plan_choice(const rocforge_choice& choice) {
     if (!choice.winner) return Error{RF_UNSUPPORTED, choice.refusal};
     const std::shared_lock lock(guard_);
-    const auto named = choice.named ? std::optional<Named>(Named{choice.winner->name(), choice.why}) : std::nullopt;
-    Policy policy_now{{}, config_.order.value, config_.order.origin, config_.fallback.value};
-    if (named) policy_now.named.push_back(*named);
-    Result<PlanPointer> made = first_plan(policy_now, choice.device, choice.problem);
-    if (made && !(*made)->fell_back) {
-        (*made)->why = choice.why;
-        (*made)->fell_back = choice.fell_back;
+    Result<PlanPointer> made = plan_on(*choice.winner, choice.device, choice.problem);
+    if (!made) {  // whoever else there is now, as when rocforge_plan meets this
+        Policy policy_now{{}, config_.order.value, config_.order.origin, config_.fallback.value};
+        if (choice.named) policy_now.named.push_back({choice.winner->name(), choice.why});
+        return first_plan(policy_now, choice.device, choice.problem, Failure{choice.winner, made.error()});
     }
+    (*made)->why = choice.why;
+    (*made)->fell_back = choice.fell_back;
     return made;
 }
 
@@ -481,18 +481,26 @@ Result<PlanPointer> Runtime::cached_plan(const PlanKey& key, const rf_device& de
     Result<rf_problem> problem = complete_problem(key.problem);
     if (!problem) return problem.error();
     const std::shared_lock lock(guard_);
-    Result<PlanPointer> made = first_plan(policy(device, *problem, nullptr), device, *problem);
+    Result<PlanPointer> made = first_plan(policy(device, *problem, nullptr), device, *problem, std::nullopt);
     if (made) cache_.add(key, made->get(), generation);
     return made;
 }
 
 // The plan of the first backend that the policy takes and that can plan: where one cannot, select.fallback says whether the next is tried.
-Result<PlanPointer> Runtime::first_plan(const Policy& policy_now, const rf_device& device, const rf_problem& problem) {
-    std::vector<bool> failed(candidates_.size());  // supported, but could not plan
+Result<PlanPointer> Runtime::first_plan(const Policy& policy_now, const rf_device& device, const rf_problem& problem,
+                                        std::optional<Failure> failure) {
+    std::vector<const Backend*> failed;  // supported, but could not plan
     std::optional<Error> first_failure;
     for (;;) {
-        const Decision decision = choose(candidates_, device.kind, policy_now,
-                                         [&](std::size_t i) { return !failed[i] && supports(registry_.backends()[i], device, problem); });
+        if (failure) {
+            if (config_.fallback.value == Fallback::error) return with_way_out(failure->error, *failure->backend);
+            if (!first_failure) first_failure = failure->error;
+            failed.push_back(failure->backend);
+        }
+        const Decision decision = choose(candidates_, device.kind, policy_now, [&](std::size_t i) {
+            Backend& each = registry_.backends()[i];
+            return std::find(failed.begin(), failed.end(), &each) == failed.end() && supports(each, device, problem);
+        });
         if (decision.code == RF_NOT_FOUND) return missing(decision);
         if (decision.code != RF_OK) return first_failure ? *first_failure : nobody(decision, device, problem);
         Backend& winner = registry_.backends()[decision.winner];
@@ -503,9 +511,7 @@ Result<PlanPointer> Runtime::first_plan(const Policy& policy_now, const rf_devic
             if ((*made)->fell_back) tell_fallback(winner.name(), (*made)->why);
             return made;
         }
-        if (config_.fallback.value == Fallback::error) return with_way_out(made.error(), winner);
-        if (!first_failure) first_failure = made.error();
-        failed[decision.winner] = true;
+        failure = Failure{&winner, made.error()};
     }
 }
 

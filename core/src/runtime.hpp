@@ -125,7 +125,12 @@ private:
     Verdict examine(Backend& backend, const rf_device& device, const rf_problem& problem);
     Error missing(const Decision& decision) const;
     Result<PlanPointer> plan_on(Backend& backend, const rf_device& device, const rf_problem& problem);
-    Result<PlanPointer> first_plan(const Policy& policy, const rf_device& device, const rf_problem& problem);
+    struct Failure {
+        const Backend* backend;  // that could not plan
+        Error error;
+    };
+    // `failure`: of the one that was tried before.
+    Result<PlanPointer> first_plan(const Policy& policy, const rf_device& device, const rf_problem& problem, std::optional<Failure> failure);
     Error nobody(const Decision& decision, const rf_device& device, const rf_problem& problem);
     Result<PlanPointer> cached_plan(const PlanKey& key, const rf_device& device);
     void tell_fallback(const std::string& chosen, const std::string& why) const;

@@ -146,6 +146,37 @@ TEST_CASE("the order decides and every refusal is told") {
     CHECK(std::string(world->plan(cpu(), p).describe().backend) == "good");
 }
 
+TEST_CASE("a choice is planned on the backend that it names, whoever came since") {
+    for (const char* by_name : {static_cast<const char*>(nullptr), "good"}) {
+        World world("select.order = ['small', 'good']\n");
+        world->add(fake::table<kGood>());
+        const rocforge::Choice choice = world->select(cpu(), problem(), by_name);
+        world->add(fake::table<kSmall>());
+        REQUIRE(std::string(world->plan(cpu(), problem()).describe().backend) == "small");
+        const rocforge::Plan plan = choice.plan();
+        CHECK(std::string(plan.describe().backend) == "good");
+        CHECK(std::string(plan.describe().why) == choice.describe().why);
+        CHECK(plan.describe().fell_back == 0);
+    }
+}
+
+TEST_CASE("a choice whose backend cannot plan is an error, or under fallback the next backend's turn") {
+    for (const char* by_name : {static_cast<const char*>(nullptr), "badplan"}) {
+        World strict("select.order = ['badplan', 'good']\n"), lenient("select.order = ['badplan', 'good']\nselect.fallback = 'allow'\n");
+        for (World* world : {&strict, &lenient})
+            for (const rf_backend_api* api : {&fake::table<kBadPlan>(), &fake::table<kGood>()}) (*world)->add(*api);
+        const auto e = thrown_by([&] { strict->select(cpu(), problem(), by_name).plan(); });
+        CHECK(e.code() == RF_NO_MEMORY);
+        CHECK(std::string(e.what()).find("select.fallback") != std::string::npos);
+        const rocforge::Choice choice = lenient->select(cpu(), problem(), by_name);
+        CHECK(std::string(choice.describe().backend) == "badplan");
+        const rocforge::Plan plan = choice.plan();
+        CHECK(std::string(plan.describe().backend) == "good");
+        CHECK(std::string(plan.describe().why).find("badplan: planning fails on purpose") != std::string::npos);
+        CHECK(plan.describe().fell_back == 1);
+    }
+}
+
 TEST_CASE("nobody's refusal is an error with every reason") {
     World world;
     world->add(fake::table<kSmall>());
