@@ -16,6 +16,7 @@
 #include <deque>
 #include <memory>
 #include <thread>
+#include <utility>
 
 #include "signals.hpp"
 #include "verify.hpp"
@@ -108,7 +109,10 @@ public:
     bool done = false, hung = false;
     std::string fault;
 
-    void begin(std::size_t index) { current = index, next_ = index + 1, deadline_ = Clock::now() + limit_; }
+    // Items begin in order, each after the one before has ended; anything else was not told by this program's own half of the child.
+    void begin(std::size_t index) {
+        if (!current && index == next_ && index < piece_.end) current = index, next_ = index + 1, deadline_ = Clock::now() + limit_;
+    }
 
     // Lines that have come since. False: no more will.
     bool read_lines(std::vector<std::string>& lines) {
@@ -142,7 +146,8 @@ public:
         std::string text = hung ? fmt::format("did not end within {} s", limit_.count())
                            : WIFSIGNALED(status_)
                                ? fmt::format("crashed with SIG{}", ::sigabbrev_np(WTERMSIG(status_)) ? ::sigabbrev_np(WTERMSIG(status_)) : "?")
-                               : fmt::format("ended the process, with exit status {}", WEXITSTATUS(status_));
+                           : done ? "spoilt the result, which is told through descriptor 3; a backend writes to descriptors that it has opened"
+                                  : fmt::format("ended the process, with exit status {}", WEXITSTATUS(status_));
         if (!fault.empty()) text += "; " + fault;
         std::string said = said_;
         said.erase(said.find_last_not_of(" \n") + 1);
@@ -245,30 +250,43 @@ private:
             return;
         }
         const ordered_json message = ordered_json::parse(line, nullptr, false);
-        if (!message.is_object()) return;  // the plugin wrote to a descriptor that is not its own
-        if (message.contains("quit")) throw Quit(static_cast<Status>(message["quit"].get<int>()), message["message"], message["lines"]);
-        if (message.contains("broken")) throw Quit(Status::kBackend, fmt::format("{}: {}", subject(), message["broken"].get<std::string>()));
+        try {
+            if (message.is_object()) heed(child, message);
+        } catch (const ordered_json::exception&) {
+            // Another form than the child's: the plugin wrote to a descriptor that is not its own. What that spoils is charged to the item under way.
+        }
+    }
+
+    void heed(Child& child, const ordered_json& message) {
+        if (message.contains("quit")) throw Quit(static_cast<Status>(message.at("quit").get<int>()), message.at("message"), message.at("lines"));
+        if (message.contains("broken")) throw Quit(Status::kBackend, fmt::format("{}: {}", subject(), message.at("broken").get<std::string>()));
         if (message.contains("backend"))
-            run_.found = {message["backend"], message["version"], message["device"], message["arch"], message["approximate"]};
-        if (message.contains("begin")) child.begin(message["begin"].get<std::size_t>());
+            run_.found = {message.at("backend"), message.at("version"), message.at("device"), message.at("arch"), message.at("approximate")};
+        if (message.contains("begin") && message.at("begin").is_number_unsigned()) child.begin(message.at("begin").get<std::size_t>());
         if (message.contains("end")) take(child, message);
         if (message.contains("done")) child.done = true;
     }
 
     void take(Child& child, const ordered_json& message) {
-        const auto index = message["end"].get<std::size_t>();
-        if (index >= items_.size()) return;
+        const ordered_json& index = message.at("end");
+        if (!child.current || !index.is_number_unsigned() || index.get<std::size_t>() != *child.current) return;
         Finding finding;
-        finding.outcome = static_cast<conformance::Outcome>(message["outcome"].get<int>());
-        finding.by_values = message["by_values"];
-        finding.seconds = message["seconds"];
-        finding.why = message["why"];
-        if (message["compared"].get<bool>()) {
-            if (message["max_error"].is_number()) finding.max_error = message["max_error"].get<double>();
-            if (message["tolerance"].is_number()) finding.tolerance = message["tolerance"].get<double>();
+        finding.outcome = outcome_of(message.at("outcome"));
+        finding.by_values = message.at("by_values");
+        finding.seconds = message.at("seconds");
+        finding.why = message.at("why");
+        if (message.at("compared").get<bool>()) {
+            if (message.at("max_error").is_number()) finding.max_error = message.at("max_error").get<double>();
+            if (message.at("tolerance").is_number()) finding.tolerance = message.at("tolerance").get<double>();
         }
-        child.current.reset();
-        keep(index, std::move(finding));
+        keep(*std::exchange(child.current, std::nullopt), std::move(finding));
+    }
+
+    // What is none of the outcomes is a failure.
+    static conformance::Outcome outcome_of(const ordered_json& told) {
+        for (const auto each : {conformance::Outcome::passed, conformance::Outcome::refused})
+            if (told == static_cast<int>(each)) return each;
+        return conformance::Outcome::failed;
     }
 
     void keep(std::size_t index, Finding finding) {
@@ -280,7 +298,7 @@ private:
 
     // Draws the conclusion from a child's end; what it left undone goes to another.
     void bury(Child& child) {
-        if (!child.done || child.crashed()) blame(child);
+        if (!child.done || child.crashed() || child.current) blame(child);
         if (child.next() < child.piece().end) {
             waiting_.push_front({child.next(), child.piece().end});
             spoilt_ += child.done ? 1 : 0;

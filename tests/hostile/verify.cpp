@@ -86,6 +86,8 @@ constexpr Row kRows[] = {
     {"exit_in_forward", "seq/1x1-f32", "ended the process, with exit status 7"},
     {"exit_in_supports", "seq/1x1-f32", "ended the process, with exit status 3"},
     {"abort_in_plan", "seq/1x1-f32", "crashed with SIGABRT"},
+    {"writes_to_descriptor_3", "seq/1x1-f32", "crashed with SIGSEGV"},
+    {"writes_beside_the_report", "seq/1x1-f32", "spoilt the result, which is told through descriptor 3"},
 };
 
 constexpr bool kSanitized = rocforge::built_with_sanitizer() != RF_SANITIZER_NONE;
