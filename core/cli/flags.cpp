@@ -70,7 +70,10 @@ Quit usage_error(const CLI::App& app, const CLI::ParseError& error) {
     if (!unread.empty()) {
         const std::string& word = unread.front();
         const std::string flag = word.substr(0, word.find('='));
-        if (word.starts_with('-')) return quit(fmt::format("unknown flag '{}'{}", flag, did_you_mean(flag, flags_of(command))));
+        const std::vector<std::string> flags = flags_of(command);
+        if (std::find(flags.begin(), flags.end(), flag) != flags.end())
+            return quit(fmt::format("'{}' belongs behind the command: {} COMMAND {}", flag, name, flag));
+        if (word.starts_with('-')) return quit(fmt::format("unknown flag '{}'{}", flag, did_you_mean(flag, flags)));
         if (command.get_parent()) return quit(fmt::format("unexpected argument '{}'", word));
         return quit(fmt::format("unknown command '{}'; known are {}{}", word, fmt::join(known, ", "), did_you_mean(word, known)));
     }
