@@ -113,6 +113,8 @@ void give_back(const rocforge_device_t* device, const Table* rocforge_device_t::
 
 namespace rocforge {
 
+Result<const rf_memory_api*> memory_of(const Backend& backend, rf_backend* instance) { return table_of<rf_memory_api>(backend, instance); }
+
 Result<std::unique_ptr<rocforge_device_t>> open_device(Runtime& runtime, const rf_device& device, const char* name) {
     const std::shared_lock lock(runtime.guard());
     const Result<Backend*> backend = lender(runtime.registry(), device, name);
@@ -121,7 +123,7 @@ Result<std::unique_ptr<rocforge_device_t>> open_device(Runtime& runtime, const r
     if (!instance) return instance.error();
     const Result<rf_device> own = (*backend)->device_like(device);
     if (!own) return own.error();
-    const auto memory = table_of<rf_memory_api>(**backend, *instance);
+    const auto memory = memory_of(**backend, *instance);
     if (!memory) return memory.error();
     if (!*memory)
         return Error{RF_UNSUPPORTED,

@@ -19,6 +19,9 @@ struct rocforge_device_t {
 
 namespace rocforge {
 
+// The backend's rocforge.memory/1: NULL where it lends none, RF_INCOMPATIBLE where the table is not whole.
+Result<const rf_memory_api*> memory_of(const Backend& backend, rf_backend* instance);
+
 Result<std::unique_ptr<rocforge_device_t>> open_device(Runtime& runtime, const rf_device& device, const char* backend);
 
 }  // namespace rocforge

@@ -1,5 +1,6 @@
 #include "runtime.hpp"
 
+#include "device.hpp"
 #include "loader.hpp"
 #include "problem.hpp"
 #include "text.hpp"
@@ -168,6 +169,28 @@ rf_problem with_alignment_of(const rf_problem& from_caller, const rf_args& args)
     return p;
 }
 
+// Zeroes memory of the device in the stream's order; waits for the stream.
+Result<bool> zero(Backend& backend, const rf_device& device, const Workspaces::Block& block, void* stream) {
+    if (device.kind == RF_DEVICE_CPU) return std::memset(block.memory, 0, block.bytes), true;
+    const Result<rf_backend*> instance = backend.instance();
+    if (!instance) return instance.error();
+    const Result<const rf_memory_api*> memory = memory_of(backend, *instance);
+    if (!memory) return memory.error();
+    if (!*memory)
+        return Error{RF_UNAVAILABLE, fmt::format("{}: its kernel wants zeroed memory and it does not lend rocforge.memory/1: "
+                                                 "use rocforge_plan and rocforge_forward with your own",
+                                                 backend.name())};
+    constexpr std::uint64_t kMostAtOnce = 1 << 20;
+    const std::vector<std::byte> zeros(std::min(block.bytes, kMostAtOnce));
+    for (std::uint64_t at = 0; at < block.bytes; at += zeros.size()) {
+        rf_error told = new_error();
+        const rf_code code = (*memory)->to_device(*instance, &device, static_cast<std::byte*>(block.memory) + at, zeros.data(),
+                                                  std::min<std::uint64_t>(zeros.size(), block.bytes - at), stream, &told);
+        if (code != RF_OK) return Error{code, told_by(backend, told, "to_device"), told.native};
+    }
+    return true;
+}
+
 }  // namespace
 
 // ---- Opening ---------------------------------------------------------------------------------------------------------------------------
@@ -178,6 +201,7 @@ Runtime::Runtime(Config config, Environment env, const rocforge_hooks& hooks)
       log_(env_.log ? env_.log->c_str() : nullptr, hooks),
       threads_(hooks),
       workspaces_(hooks),
+      zeroed_(workspaces_),
       registry_(config_, log_, threads_) {}
 
 Result<std::shared_ptr<Runtime>> Runtime::open(const char* config_file, const rocforge_hooks& hooks) {
@@ -541,6 +565,16 @@ rf_code run_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* err
     });
 }
 
+Result<ZeroedBlocks::Block> Runtime::take_zeroed(const rocforge_plan_t& plan, void* stream) {
+    Backend& backend = *plan.backend;
+    Result<ZeroedBlocks::Block> taken = zeroed_.take(&backend, plan.device, plan.info.zeroed_bytes, stream);
+    if (!taken || taken->zero) return taken;
+    const Result<bool> zeroed = zero(backend, plan.device, *taken, stream);
+    if (zeroed) return taken;
+    zeroed_.give_up(*taken);
+    return zeroed.error();
+}
+
 Result<bool> Runtime::attention(const rf_device& device, const rf_problem& from_caller, const rf_args& args) {
     if (!RF_HAS(&from_caller, workspace_limit_bytes)) return complete_problem(from_caller).error();
     if (!RF_HAS(&args, stream)) return Error{RF_INVALID, fmt::format("args.struct_size is {}, wanted {}", args.struct_size, sizeof(rf_args))};
@@ -548,31 +582,28 @@ Result<bool> Runtime::attention(const rf_device& device, const rf_problem& from_
     if (!made) return made.error();
     const rocforge_plan_t& plan = **made;
     rf_args call = sized_copy(&args);
-    Workspaces::Block workspace, zeroed;
-    const auto release = [&] {
-        if (workspace.memory) workspaces_.give(plan.device, workspace, args.stream);
-        if (zeroed.memory) workspaces_.give(plan.device, zeroed, args.stream);
-    };
+    ZeroedBlocks::Block zeroed;
+    if (plan.info.zeroed_bytes) {
+        Result<ZeroedBlocks::Block> taken = take_zeroed(plan, args.stream);
+        if (!taken) return taken.error();
+        zeroed = *taken;
+        call.zeroed = zeroed.memory;
+    }
+    Workspaces::Block workspace;
     if (plan.info.workspace_bytes) {
         Result<Workspaces::Block> taken = workspaces_.take(plan.device, plan.info.workspace_bytes, args.stream);
-        if (!taken) return taken.error();
+        if (!taken) {
+            if (zeroed.memory) zeroed_.keep(zeroed);
+            return taken.error();
+        }
         workspace = *taken;
         call.workspace = workspace.memory;
         call.workspace_bytes = plan.info.workspace_bytes;
     }
-    if (plan.info.zeroed_bytes) {
-        Result<Workspaces::Block> taken =
-            plan.device.kind == RF_DEVICE_CPU
-                ? workspaces_.take(plan.device, plan.info.zeroed_bytes, args.stream)
-                : Error{RF_UNAVAILABLE, "this kernel wants zeroed memory on the device: use rocforge_plan and rocforge_forward"};
-        if (!taken) return release(), taken.error();
-        zeroed = *taken;
-        std::memset(zeroed.memory, 0, plan.info.zeroed_bytes);
-        call.zeroed = zeroed.memory;
-    }
     rf_error error = new_error();
     const rf_code code = run_plan(plan, call, &error);
-    release();
+    if (workspace.memory) workspaces_.give(plan.device, workspace, args.stream);
+    if (zeroed.memory) code == RF_OK ? zeroed_.keep(zeroed) : zeroed_.give_up(zeroed);
     if (code != RF_OK) return Error{code, error.message, error.native};
     return true;
 }

@@ -87,7 +87,10 @@ using PlanPointer = std::unique_ptr<rocforge_plan_t, void (*)(rocforge_plan_t*)>
 class Runtime : public std::enable_shared_from_this<Runtime> {
 public:
     static Result<std::shared_ptr<Runtime>> open(const char* config_file, const rocforge_hooks& hooks);
-    void close() { cache_.clear(); }
+    void close() {
+        cache_.clear();
+        zeroed_.clear();
+    }
 
     Result<bool> load(const char* file);
     Result<bool> register_backend(const rf_backend_api* api);
@@ -133,6 +136,8 @@ private:
     Result<PlanPointer> first_plan(const Policy& policy, const rf_device& device, const rf_problem& problem, std::optional<Failure> failure);
     Error nobody(const Decision& decision, const rf_device& device, const rf_problem& problem);
     Result<PlanPointer> cached_plan(const PlanKey& key, const rf_device& device);
+    // Zeroed memory of one forward of that plan, zero in the stream's order.
+    Result<ZeroedBlocks::Block> take_zeroed(const rocforge_plan_t& plan, void* stream);
     void tell_fallback(const std::string& chosen, const std::string& why) const;
 
     const Config config_;
@@ -140,6 +145,7 @@ private:
     const Log log_;
     const Threads threads_;
     Workspaces workspaces_;
+    ZeroedBlocks zeroed_;
     mutable std::shared_mutex guard_;
     Registry registry_;
     std::vector<Candidate> candidates_;           // the registry's backends, index by index, as selection sees them

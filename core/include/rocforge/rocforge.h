@@ -26,8 +26,9 @@ typedef struct rocforge_hooks {
     uint32_t struct_size, reserved;
     void* self; /* first argument of every slot */
     void (*log)(void* self, int32_t level /* RF_LOG_* */, const char* message);
-    /* Workspace of rocforge_attention: 256-aligned, usable on `stream`; NULL when there is none left. */
+    /* Workspace and zeroed memory of rocforge_attention: 256-aligned, usable on `stream`; NULL when there is none left. */
     void* (*allocate)(void* self, const rf_device*, uint64_t bytes, void* stream);
+    /* Work on `stream` may still use it. From rocforge_close, `stream` is NULL and no work does. */
     void (*release)(void* self, const rf_device*, void* memory, void* stream);
     /* As parallel_for of rf_host_api. `workers` is the number of threads that it may use. */
     void (*parallel_for)(void* self, int64_t n, uint32_t max_workers, void (*body)(void*, int64_t, int64_t, uint32_t), void* arg);
@@ -43,7 +44,8 @@ ROCFORGE_API const char* rocforge_version(void);
  * touches no device. A plugin that does not load is no error: rocforge_plugin() lists it with its reason.
  * RF_NOT_FOUND: `config` cannot be read; RF_INVALID: a configuration file is wrong ("rocforge.toml:7:3: ..."). */
 ROCFORGE_API rf_code rocforge_open(const char* config_or_null, const rocforge_hooks* hooks_or_null, rocforge_context**, rf_error*);
-/* Plans and choices keep what they need alive. Not beside another call for this context. NULL is fine. */
+/* Plans and choices keep what they need alive. Not beside another call for this context, and once the work of rocforge_attention is done. NULL is
+ * fine. */
 ROCFORGE_API void rocforge_close(rocforge_context*);
 
 /* Loads one more plugin file (trust and ELF checks apply, its folder's place in the search order does not). */
@@ -196,16 +198,19 @@ ROCFORGE_API void rocforge_plan_describe(const rocforge_plan_t*, rocforge_plan_d
  * workspace and zeroed are 256-aligned; calls that may overlap need distinct ones. RF_INVALID: a pointer is missing, misaligned or the workspace is
  * too small. */
 ROCFORGE_API rf_code rocforge_forward(const rocforge_plan_t*, const rf_args*, rf_error*);
-/* One call: plan from the cache, workspace from the hooks (args->workspace and zeroed are ignored). The problem's align fields are ignored too: the
- * pointers' own alignment is used, rounded down to 1 element, 16 or 256 bytes. */
+/* One call: plan from the cache, workspace and zeroed memory from the hooks (args->workspace and zeroed are ignored). The problem's align fields are
+ * ignored too: the pointers' own alignment is used, rounded down to 1 element, 16 or 256 bytes.
+ * Zeroed memory on a device is zeroed through the backend's rocforge.memory/1, which waits for the stream, and kept for the next call of the same
+ * backend on that stream until rocforge_close. So a stream is one queue (no handle that means another one on each thread), is not being captured,
+ * and its work is done before it is destroyed. RF_UNAVAILABLE: the hooks lend no memory of the device, or the backend no rocforge.memory/1. */
 ROCFORGE_API rf_code rocforge_attention(rocforge_context*, const rf_device*, const rf_problem*, const rf_args*, rf_error*);
 
 /* ---- A device's memory ------------------------------------------------------------------------------------------------------------------- */
 
 /* For hosts that have no GPU runtime of their own: what the extensions of plugin.h (rocforge.memory/1, timer/1 and graph/1) offer, each call one
- * slot of theirs. Nothing else in this library copies between devices. Streams, marks and graphs are opaque; a stream goes into rf_args.stream, and
- * NULL is the device's default stream. Every function but open takes NULL for what it destroys as nothing to do. What a device failed at since the
- * last wait is an error of the call that waits: RF_DEVICE, with the backend's words. */
+ * slot of theirs. Nothing else in this library copies between devices, but for the zeros of rocforge_attention. Streams, marks and graphs are opaque;
+ * a stream goes into rf_args.stream, and NULL is the device's default stream. Every function but open takes NULL for what it destroys as nothing to
+ * do. What a device failed at since the last wait is an error of the call that waits: RF_DEVICE, with the backend's words. */
 
 /* The device as `backend` lends it. RF_UNSUPPORTED: its memory is the host's (every CPU), or the backend lends none; RF_INCOMPATIBLE: its table lacks
  * a slot; RF_UNAVAILABLE: it has no such device. Keeps the context's plugins alive, as plans do. */

@@ -12,9 +12,12 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using fake::Behaviour;
@@ -79,6 +82,92 @@ template <class Call> rocforge::Exception thrown_by(Call&& call) {
     FAIL("nothing was thrown");
     throw;
 }
+
+// A device in host memory whose kernel wants counters: lends memory/1 as far as zeroing needs it, checks what each forward finds.
+namespace counting {
+
+constexpr Behaviour kLends{.name = "counting", .device_kind = RF_DEVICE_ROCM}, kMiser{.name = "miser", .device_kind = RF_DEVICE_ROCM};
+std::set<void*> lent;             // by the hooks, not yet given back
+std::vector<const void*> zeroed;  // what each forward got
+int copies, failing_copies, failing_forwards;
+void* released_on;
+std::function<void()> within;  // what the next forward does before it returns
+
+rf_code to_device(rf_backend*, const rf_device*, void* to, const void* from, std::uint64_t bytes, void*, rf_error* error) {
+    if (failing_copies-- > 0) return rocforge::fail(error, RF_DEVICE, "the device is gone", 719);
+    ++copies;
+    std::memcpy(to, from, bytes);
+    return RF_OK;
+}
+rf_code forward(const rf_plan*, const rf_args* args, rf_error* error) {
+    auto* counters = static_cast<unsigned char*>(args->zeroed);
+    zeroed.push_back(counters);
+    for (int i = 0; i < 64; ++i)
+        if (counters[i]) return rocforge::fail(error, RF_DEVICE, "zeroed memory is not zero");
+    counters[0] = 1;
+    if (failing_forwards-- > 0) return rocforge::fail(error, RF_DEVICE, "a launch fails");
+    if (within) std::exchange(within, nullptr)();
+    counters[0] = 0;
+    return RF_OK;
+}
+rf_code plan(rf_backend* self, const rf_device* device, const rf_problem* problem, std::uint32_t algo, rf_plan** out, rf_plan_info* info,
+             rf_error* error) {
+    const rf_code code = fake::table<kLends>().plan(self, device, problem, algo, out, info, error);
+    info->workspace_bytes = 512;
+    info->zeroed_bytes = static_cast<std::uint64_t>(problem->q.shape[3]) * 4096;
+    return code;
+}
+rf_backend_api table(const rf_backend_api& quiet, bool lends) {
+    static const rf_memory_api memory = [] {
+        rf_memory_api made{};
+        made.struct_size = sizeof made;
+        made.allocate = [](rf_backend*, const rf_device*, std::uint64_t, void**, rf_error*) -> rf_code { return RF_NO_MEMORY; };
+        made.release = made.stream_destroy = [](rf_backend*, const rf_device*, void*) {};
+        made.to_device = to_device;
+        made.to_host = [](rf_backend*, const rf_device*, void*, const void*, std::uint64_t, void*, rf_error*) -> rf_code { return RF_DEVICE; };
+        made.stream_create = [](rf_backend*, const rf_device*, void**, rf_error*) -> rf_code { return RF_DEVICE; };
+        made.synchronize = [](rf_backend*, const rf_device*, void*, rf_error*) -> rf_code { return RF_DEVICE; };
+        return made;
+    }();
+    rf_backend_api made = quiet;
+    made.plan = plan;
+    made.forward = forward;
+    if (lends) made.extension = [](rf_backend*, const char* id) -> const void* { return std::string(id) == "rocforge.memory/1" ? &memory : nullptr; };
+    return made;
+}
+
+rocforge::Context open(const char* backend) {
+    static const rf_backend_api lends = table(fake::table<kLends>(), true), miser = table(fake::table<kMiser>(), false);
+    lent.clear(), zeroed.clear(), within = nullptr;
+    copies = failing_copies = failing_forwards = 0;
+    rocforge_hooks hooks{};
+    hooks.struct_size = sizeof hooks;
+    hooks.allocate = [](void*, const rf_device*, std::uint64_t bytes, void*) -> void* {
+        const std::size_t whole = (bytes + 255) / 256 * 256;
+        void* memory = std::aligned_alloc(256, whole);
+        std::memset(memory, 0xFF, whole);
+        return *lent.insert(memory).first;
+    };
+    hooks.release = [](void*, const rf_device*, void* memory, void* stream) {
+        released_on = stream;
+        CHECK(lent.erase(memory) == 1);
+        std::free(memory);
+    };
+    rocforge::Context context(nullptr, &hooks);
+    context.add(lends);
+    context.add(miser);
+    context.set_default(backend);
+    return context;
+}
+
+int streams[2];
+void call(const rocforge::Context& context, void* stream, std::int64_t dim = 32) {
+    rf_args a = args();
+    a.stream = stream;
+    context.attention({.struct_size = sizeof(rf_device), .kind = RF_DEVICE_ROCM, .ordinal = 0}, problem(dim), a);
+}
+
+}  // namespace counting
 
 }  // namespace
 
@@ -365,6 +454,65 @@ TEST_CASE("the one-call form takes workspace from the hooks and gives it back") 
     context.attention(cpu(), problem(), args());
     CHECK(taken == 1);
     CHECK(given == 1);
+}
+
+TEST_CASE("the one-call form zeroes a device's counters once a stream and gives them back with the context") {
+    {
+        const rocforge::Context context = counting::open("counting");
+        for (void* stream : {&counting::streams[0], &counting::streams[0], &counting::streams[1], &counting::streams[0]})
+            counting::call(context, stream);
+        CHECK(counting::copies == 2);
+        const auto& got = counting::zeroed;
+        REQUIRE(got.size() == 4);
+        CHECK(got[1] == got[0]);
+        CHECK(got[2] != got[0]);
+        CHECK(got[3] == got[0]);
+        CHECK(counting::lent.size() == 2);
+        counting::call(context, &counting::streams[0], 16);  // another plan that wants less
+        CHECK(counting::zeroed.back() == got[0]);
+        counting::call(context, &counting::streams[0], 64);  // and one that wants more: the smaller block leaves
+        CHECK(counting::copies == 3);
+        CHECK(counting::lent.size() == 2);
+    }
+    CHECK(counting::lent.empty());
+    CHECK(counting::released_on == nullptr);  // the streams may be gone by then
+}
+
+TEST_CASE("calls of the one-call form that overlap have counters of their own, on one stream too") {
+    const rocforge::Context context = counting::open("counting");
+    counting::within = [&] { counting::call(context, &counting::streams[0]); };
+    counting::call(context, &counting::streams[0]);
+    REQUIRE(counting::zeroed.size() == 2);
+    CHECK(counting::zeroed[0] != counting::zeroed[1]);
+}
+
+TEST_CASE("counters of a forward that failed are not used again") {
+    const rocforge::Context context = counting::open("counting");
+    counting::failing_forwards = 1;
+    CHECK(std::string(thrown_by([&] { counting::call(context, &counting::streams[0]); }).what()) == "counting: a launch fails");
+    CHECK(counting::lent.empty());
+    CHECK(counting::released_on == &counting::streams[0]);
+    counting::call(context, &counting::streams[0]);
+    CHECK(counting::copies == 2);
+}
+
+TEST_CASE("counters that cannot be zeroed are an error in the backend's name, and nothing is kept") {
+    {
+        const rocforge::Context context = counting::open("counting");
+        counting::failing_copies = 1;
+        const rocforge::Exception e = thrown_by([&] { counting::call(context, nullptr); });
+        CHECK(e.code() == RF_DEVICE);
+        CHECK(e.native() == 719);
+        CHECK(std::string(e.what()) == "counting: the device is gone");
+        CHECK(counting::lent.empty());
+    }
+    const rocforge::Context context = counting::open("miser");
+    const rocforge::Exception e = thrown_by([&] { counting::call(context, nullptr); });
+    CHECK(e.code() == RF_UNAVAILABLE);
+    CHECK(std::string(e.what()) ==
+          "miser: its kernel wants zeroed memory and it does not lend rocforge.memory/1: "
+          "use rocforge_plan and rocforge_forward with your own");
+    CHECK(counting::lent.empty());
 }
 
 TEST_CASE("a plan and a choice outlive their context") {
