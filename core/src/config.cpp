@@ -3,16 +3,16 @@
 #include "text.hpp"
 #include "trust.hpp"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <toml++/toml.h>
+#include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <fstream>
 #include <functional>
-#include <iterator>
 
 namespace rocforge {
 namespace {
@@ -263,10 +263,28 @@ private:
     std::string name_;
 };
 
+constexpr std::size_t kMostBytes = 1 << 20;  // of a file; real ones have a few KiB
+
 Result<std::string> read_text(const fs::path& file) {
-    std::ifstream in(file, std::ios::binary);
-    std::string text{std::istreambuf_iterator<char>(in), {}};
-    if (!in.is_open() || in.bad()) return Error{RF_NOT_FOUND, fmt::format("config file {}: {}", file.string(), std::strerror(errno)), errno};
+    const auto unreadable = [&](int number) {
+        return Error{RF_NOT_FOUND, fmt::format("config file {}: {}", file.string(), std::strerror(number)), number};
+    };
+    const int descriptor = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);  // files of the kernel's may wait for news
+    if (descriptor < 0) return unreadable(errno);
+    std::string text(kMostBytes + 1, '\0');
+    std::size_t have = 0;
+    ssize_t got = 1;
+    while (got != 0 && have < text.size()) {
+        got = ::read(descriptor, text.data() + have, text.size() - have);
+        if (got < 0 && errno != EINTR) break;
+        if (got > 0) have += static_cast<std::size_t>(got);
+    }
+    const int number = errno;
+    ::close(descriptor);
+    if (got < 0) return unreadable(number);
+    if (have > kMostBytes)
+        return Error{RF_INVALID, fmt::format("config file {}: has more than {} bytes, the most that is read", file.string(), kMostBytes)};
+    text.resize(have);
     return text;
 }
 

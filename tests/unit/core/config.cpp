@@ -2,6 +2,10 @@
 #include "config.hpp"
 
 #include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <cstring>
+#include <fstream>
 
 using namespace rocforge;
 
@@ -101,4 +105,31 @@ TEST_CASE("settings are TOML again") {
     REQUIRE(again.rules.value.size() == 1);
     CHECK(again.rules.value[0].use == "f\"");
     CHECK(again.rules.value[0].when.size() == 4);
+}
+
+TEST_CASE("a file that cannot be read, or is larger than any real one, is refused by name") {
+    const std::filesystem::path most = std::filesystem::temp_directory_path() / ("rocforge-config-most-" + std::to_string(::getpid()));
+    const std::filesystem::path more = most.string() + "-and-one";
+    std::ofstream(most) << std::string(1 << 20, '\n');
+    std::ofstream(more) << std::string((1 << 20) + 1, '\n');
+    CHECK(read_config({most, {}, {}}));
+    struct Row {
+        std::filesystem::path file;
+        std::int32_t code;
+        std::string why;
+    };
+    const Row rows[]{
+        {more, RF_INVALID, "has more than 1048576 bytes"},
+        {"/proc/self/mem", RF_NOT_FOUND, std::strerror(EIO)},  // opens, and has nothing at its beginning
+        {"/proc/self/none", RF_NOT_FOUND, std::strerror(ENOENT)},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.file.string());
+        const Result<Config> config = read_config({row.file, {}, {}});
+        REQUIRE(!config);
+        CHECK(config.error().code == row.code);
+        CHECK_MESSAGE(config.error().message.starts_with("config file " + row.file.string() + ": " + row.why), config.error().message);
+    }
+    std::filesystem::remove(most);
+    std::filesystem::remove(more);
 }
