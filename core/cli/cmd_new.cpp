@@ -155,7 +155,7 @@ void print_next(const NewFlags& flags, const fs::path& bin) {
     const bool found = path.find(":" + bin.string() + ":") != std::string::npos;
     const Terminal terminal(stdout);
     terminal.line(fmt::format("{} holds a backend that is whole as it is. Next:", flags.folder));
-    if (flags.folder != ".") terminal.line("  cd " + quoted(flags.folder));
+    if (flags.folder != ".") terminal.line((flags.folder.starts_with('-') ? "  cd -- " : "  cd ") + quoted(flags.folder));
     terminal.line(
         fmt::format("  cmake -B build{} && cmake --build build", found ? "" : " -DCMAKE_PREFIX_PATH=" + quoted(bin.parent_path().string())));
     terminal.line(fmt::format("  {} verify build/rocforge-{}.so", found ? "rocforge" : quoted((bin / "rocforge").string()), flags.name));
@@ -164,7 +164,7 @@ void print_next(const NewFlags& flags, const fs::path& bin) {
 Status make_project(const NewFlags& flags) {
     const fs::path bin = program().parent_path(), templates = (bin / ROCFORGE_DATA_FROM_BIN / "rocforge/template").lexically_normal();
     if (flags.folder.empty()) throw Quit(Status::kUsage, "DIR is empty; name a new or an empty folder");
-    fs::path folder = fs::path(flags.folder).lexically_normal();
+    fs::path folder = flags.folder;                             // as the system takes it: what ".." is behind a link is not in its text
     if (!folder.has_filename()) folder = folder.parent_path();  // "mine/"
     demand_free_name(flags);
     demand_room(folder);

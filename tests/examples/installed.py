@@ -140,6 +140,7 @@ def new_refuses(tree, work, _):
     (work / "full/file").write_text("mine\n", encoding="utf-8")
     for words, status, why in ((("Mine", work / "a"), 2, "no backend name"), (("cpu", work / "a"), 2, "is installed"), (("mine", work / "full"), 5, "not empty"),
                                (("mine", work / "full/file"), 5, "no folder"), (("mine", work / "no/such"), 5, "does not exist"),
+                               (("mine", f"{work}/no/../such"), 5, "does not exist"),
                                (("mine", work / "a", "--cpp", "--hip"), 2, "--cpp"),
                                (("mine", ""), 2, "DIR is empty")):
         told = run(program, "new", *words, status=status)
@@ -148,6 +149,17 @@ def new_refuses(tree, work, _):
     (work / "empty").mkdir()
     run(program, "new", "mine", ".", cwd=work / "empty")
     expect(not list((work / "empty").glob(".rocforge*")) and (work / "empty/mine.c").exists(), "an empty folder was not filled")
+
+
+def new_places(tree, work, _):
+    """DIR is where the system says it is, and the next commands take it back."""
+    program = f"{tree}/bin/rocforge"
+    (work / "a/b").mkdir(parents=True)
+    (work / "link").symlink_to(work / "a/b")
+    run(program, "new", "mine", f"{work}/link/../mine")
+    expect((work / "a/mine/mine.c").exists() and not (work / "mine").exists(), "a '..' behind a link is another folder's")
+    told = run(program, "new", "mine", "--", "-mine", cwd=work)
+    expect("  cd -- -mine\n" in told, told)
 
 
 def words(tree, _work, _project):
@@ -199,7 +211,8 @@ def packages(build, work):
     expect(f"{work}/unpacked/usr/lib/rocforge/plugins/rocforge-cpu.so" in listed, listed)
 
 
-STEPS = {step.__name__: step for step in (runs, host_by_cmake, host_by_pkgconfig, new_c, new_cpp, new_hip, new_refuses, words, third_party)}
+STEPS = {step.__name__: step for step in (runs, host_by_cmake, host_by_pkgconfig, new_c, new_cpp, new_hip, new_refuses, new_places, words,
+                                           third_party)}
 
 if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[1] == "setup":
