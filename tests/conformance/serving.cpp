@@ -170,6 +170,83 @@ TEST_CASE("one plan serves batches of prefill and decode over a paged cache") {
 
 namespace {
 
+// A context whose one-call form takes its memory from the backend's device, as a host's allocator would.
+class Lending {
+public:
+    explicit Lending(const PlacedBackend& backend) {
+        rocforge_hooks hooks{};
+        hooks.struct_size = sizeof hooks;
+        hooks.self = this;
+        hooks.allocate = [](void* self, const rf_device*, std::uint64_t bytes, void*) -> void* {
+            void* memory = nullptr;
+            rocforge_device_allocate(static_cast<Lending*>(self)->device_.get(), bytes, &memory, nullptr);
+            return memory;
+        };
+        hooks.release = [](void* self, const rf_device*, void* memory, void* stream) {
+            rocforge_device_t* device = static_cast<Lending*>(self)->device_.get();
+            rocforge_stream_synchronize(device, stream, nullptr);
+            rocforge_device_release(device, memory);
+        };
+        rf_error error{};
+        error.struct_size = sizeof error;
+        rocforge_context* opened = nullptr;
+        demand(rocforge_open(nullptr, &hooks, &opened, &error), error, "open");
+        context_.reset(opened);
+        rocforge_device_t* lent = nullptr;
+        demand(rocforge_device_open(opened, &backend.device, backend.name.c_str(), &lent, &error), error, "device");
+        device_.reset(lent);
+        demand(rocforge_set_default(opened, backend.name.c_str(), &error), error, "default");
+    }
+    rocforge_context* context() const { return context_.get(); }
+    rocforge_device_t* device() const { return device_.get(); }
+
+private:
+    struct Close {
+        void operator()(rocforge_context* c) const { rocforge_close(c); }
+    };
+    Device device_;  // outlives the context, which gives its blocks back to it
+    std::unique_ptr<rocforge_context, Close> context_;
+};
+
+}  // namespace
+
+TEST_CASE("the one call serves short and long sequences in turn on two streams of a device") {
+    constexpr std::int64_t kBatch = 2, kHeads = 4, kMostKeys = 4096, kDim = 64, kBytes = kBatch * kHeads * kMostKeys * kDim * 2;
+    Host host(kThreeThreads);
+    for (const PlacedBackend& backend : host.on_devices()) {
+        if (!wanted_case("serving/one-call")) continue;
+        CAPTURE(backend.name);
+        const Lending lending(backend);
+        rf_error error{};
+        error.struct_size = sizeof error;
+        const std::vector<std::uint16_t> twos(kBytes / 2, 0x4000);  // 2 as float16: whatever the weights, so is the result
+        const Made tensors = allocate(lending.device(), kBytes), streams[]{create_stream(lending.device()), create_stream(lending.device())};
+        const Made outs[]{allocate(lending.device(), kBytes), allocate(lending.device(), kBytes)};
+        demand(rocforge_copy_to_device(lending.device(), tensors.get(), twos.data(), kBytes, nullptr, &error), error, "copy");
+        for (const std::int64_t keys : {64, 4096, 64, 1000, 4096}) {
+            CAPTURE(keys);
+            rf_problem problem;
+            rocforge_problem_dense(&problem, kF16, kBatch, kHeads, kHeads, 1, keys, kDim);
+            for (const std::size_t n : {0, 1, 0, 1}) {
+                rf_args args{};
+                args.struct_size = sizeof args;
+                args.q = args.k = args.v = tensors.get();
+                args.out = outs[n].get();
+                args.stream = streams[n].get();
+                const rf_code code = rocforge_attention(lending.context(), &backend.device, &problem, &args, &error);
+                REQUIRE_MESSAGE(code == RF_OK, error.message);
+            }
+            for (const std::size_t n : {0, 1}) {
+                std::vector<std::uint16_t> out(kBatch * kHeads * kDim);
+                demand(rocforge_copy_to_host(lending.device(), out.data(), outs[n].get(), out.size() * 2, streams[n].get(), &error), error, "copy");
+                CHECK(std::count(out.begin(), out.end(), 0x4000) == static_cast<std::ptrdiff_t>(out.size()));
+            }
+        }
+    }
+}
+
+namespace {
+
 // Address space that costs memory only where it is touched.
 class Sparse {
 public:
