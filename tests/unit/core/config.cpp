@@ -4,7 +4,9 @@
 #include <doctest/doctest.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 
 using namespace rocforge;
@@ -108,8 +110,9 @@ TEST_CASE("settings are TOML again") {
 }
 
 TEST_CASE("a file that cannot be read, or is larger than any real one, is refused by name") {
-    const std::filesystem::path most = std::filesystem::temp_directory_path() / ("rocforge-config-most-" + std::to_string(::getpid()));
-    const std::filesystem::path more = most.string() + "-and-one";
+    const std::filesystem::path folder = std::filesystem::temp_directory_path() / ("rocforge-config-" + std::to_string(::getpid()));
+    std::filesystem::create_directory(folder);
+    const std::filesystem::path most = folder / "most.toml", more = folder / "more.toml";
     std::ofstream(most) << std::string(1 << 20, '\n');
     std::ofstream(more) << std::string((1 << 20) + 1, '\n');
     CHECK(read_config({most, {}, {}}));
@@ -130,6 +133,5 @@ TEST_CASE("a file that cannot be read, or is larger than any real one, is refuse
         CHECK(config.error().code == row.code);
         CHECK_MESSAGE(config.error().message.starts_with("config file " + row.file.string() + ": " + row.why), config.error().message);
     }
-    std::filesystem::remove(most);
-    std::filesystem::remove(more);
+    std::filesystem::remove_all(folder);
 }
