@@ -14,6 +14,7 @@
 #include <memory>
 
 #include "flags.hpp"
+#include "signals.hpp"
 #include "terminal.hpp"
 
 namespace rocforge::cli {
@@ -85,31 +86,33 @@ void copy_template(const fs::path& from, const fs::path& to, const std::string& 
     }
 }
 
-// A folder that is gone with this object unless its content was moved away.
+// A folder in a hidden one beside its place, made as mkdir makes it; both are gone with this object unless the folder was moved away. Signals wait
+// until then.
 class Staging {
 public:
-    explicit Staging(const fs::path& parent) : path_((parent / ".rocforge-new-XXXXXX").string()) {
-        if (!::mkdtemp(path_.data())) cannot("write into", parent, {errno, std::generic_category()});
-        fs::permissions(path_,
-                        fs::perms::owner_all | fs::perms::group_read | fs::perms::group_exec | fs::perms::others_read | fs::perms::others_exec);
+    explicit Staging(const fs::path& parent) : hidden_((parent / ".rocforge-new-XXXXXX").string()) {
+        if (!::mkdtemp(hidden_.data())) cannot("write into", parent, {errno, std::generic_category()});
     }
     ~Staging() {
         std::error_code ignored;
-        fs::remove_all(path_, ignored);
+        fs::remove_all(hidden_, ignored);
     }
     Staging(const Staging&) = delete;
     Staging& operator=(const Staging&) = delete;
-    const std::string& path() const noexcept { return path_; }
+    fs::path path() const { return fs::path(hidden_) / "project"; }
 
 private:
-    std::string path_;
+    HoldSignals signals_;  // outlives the folder
+    std::string hidden_;
 };
+
+fs::path parent_of(const fs::path& folder) { return folder.has_parent_path() ? folder.parent_path() : fs::path("."); }
 
 // Refuses what is there already; an empty folder may be.
 void demand_room(const fs::path& folder) {
     std::error_code failed;
     if (!fs::exists(fs::symlink_status(folder, failed))) {
-        const fs::path parent = folder.has_parent_path() ? folder.parent_path() : fs::path(".");
+        const fs::path parent = parent_of(folder);
         if (!fs::is_directory(parent, failed)) throw Quit(Status::kFile, fmt::format("the folder {} does not exist", parent.string()));
         return;
     }
@@ -121,15 +124,15 @@ void demand_room(const fs::path& folder) {
 
 // `make` fills a folder that then takes its place at once; into an existing one its entries are moved, so that whoever stands in it stays there.
 template <class Make> void appear(const fs::path& folder, Make make) {
-    if (fs::exists(folder)) {
-        const Staging staging(folder);
-        make(staging.path());
-        for (const fs::directory_entry& entry : fs::directory_iterator(staging.path())) fs::rename(entry.path(), folder / entry.path().filename());
-        return;
-    }
-    const Staging staging(folder.has_parent_path() ? folder.parent_path() : fs::path("."));
+    const bool exists = fs::exists(folder);
+    const Staging staging(exists ? folder : parent_of(folder));
+    fs::create_directory(staging.path());
     make(staging.path());
-    fs::rename(staging.path(), folder);
+    if (HoldSignals::holds()) throw Quit(Status::kFile, "ended by a signal");
+    if (exists)
+        for (const fs::directory_entry& entry : fs::directory_iterator(staging.path())) fs::rename(entry.path(), folder / entry.path().filename());
+    else
+        fs::rename(staging.path(), folder);
 }
 
 void demand_free_name(const NewFlags& flags) {

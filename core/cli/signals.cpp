@@ -17,12 +17,16 @@ constexpr std::array<int, 3> kNoted{SIGINT, SIGTERM, SIGHUP};
 
 // Read by handlers, hence plain arrays and sig_atomic_t.
 char removed_path[PATH_MAX];
-volatile sig_atomic_t interrupts = 0;
+volatile sig_atomic_t interrupts = 0, held = 0;
 
 void remove_and_end(int number) {
     ::unlink(removed_path);
     ::signal(number, SIG_DFL);
     ::raise(number);
+}
+
+void hold(int number) {
+    if (held == 0) held = number;
 }
 
 void note(int number) {
@@ -50,6 +54,13 @@ RemoveOnSignal::RemoveOnSignal(const std::string& path) {
 }
 
 RemoveOnSignal::~RemoveOnSignal() { handle(kEnding, SIG_DFL); }
+
+HoldSignals::HoldSignals() { handle(kEnding, hold); }
+HoldSignals::~HoldSignals() {
+    handle(kEnding, SIG_DFL);
+    if (held != 0) ::raise(held);
+}
+bool HoldSignals::holds() noexcept { return held != 0; }
 
 NoteInterrupts::NoteInterrupts() { handle(kNoted, note); }
 NoteInterrupts::~NoteInterrupts() { handle(kNoted, SIG_DFL); }

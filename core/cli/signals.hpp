@@ -1,4 +1,4 @@
-// What Ctrl-C and SIGTERM leave behind: no half-written file from `run`, no lost rows from `bench`.
+// What Ctrl-C and SIGTERM leave behind: no half-written file from `run`, no lost rows from `bench`, no half a project from `new`.
 #pragma once
 
 #include <string>
@@ -13,6 +13,17 @@ public:
     ~RemoveOnSignal();
     RemoveOnSignal(const RemoveOnSignal&) = delete;
     RemoveOnSignal& operator=(const RemoveOnSignal&) = delete;
+};
+
+// While this lives, the signals above are held; the first of them ends the program when this goes.
+class HoldSignals {
+public:
+    HoldSignals();
+    ~HoldSignals();
+    HoldSignals(const HoldSignals&) = delete;
+    HoldSignals& operator=(const HoldSignals&) = delete;
+
+    static bool holds() noexcept;
 };
 
 // While this lives, the first SIGINT or SIGTERM is noted for interrupted(), the second ends the program.

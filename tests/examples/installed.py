@@ -9,6 +9,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -152,7 +153,7 @@ def new_refuses(tree, work, _):
 
 
 def new_places(tree, work, _):
-    """DIR is where the system says it is, and the next commands take it back."""
+    """DIR is where the system says it is, with the modes that mkdir gives, and the next commands take it back."""
     program = f"{tree}/bin/rocforge"
     (work / "a/b").mkdir(parents=True)
     (work / "link").symlink_to(work / "a/b")
@@ -160,6 +161,18 @@ def new_places(tree, work, _):
     expect((work / "a/mine/mine.c").exists() and not (work / "mine").exists(), "a '..' behind a link is another folder's")
     told = run(program, "new", "mine", "--", "-mine", cwd=work)
     expect("  cd -- -mine\n" in told, told)
+    run("sh", "-c", 'umask 027 && "$0" new mine "$1" && umask 002 && "$0" new mine "$2"', program, work / "closed", work / "open")
+    modes = [f"{(work / name).stat().st_mode & 0o777:o}" for name in ("closed", "open")]
+    expect(modes == ["750", "775"], f"under the umasks 027 and 002 the folders have the modes {modes}")
+
+
+def new_is_whole(tree, work, _):
+    """A signal leaves nothing, whether DIR is new or empty: here that of a file over the limit, the first one written."""
+    (work / "empty").mkdir()
+    for folder in ("new", "empty"):
+        run("bash", "-c", 'ulimit -c 0 && ulimit -f 0 && exec "$0" new mine "$1"', f"{tree}/bin/rocforge", work / folder, status=-signal.SIGXFSZ)
+    left = [path.name for path in work.rglob("*")]
+    expect(left == ["empty"], f"of a project that was not finished there are {left}")
 
 
 def words(tree, _work, _project):
@@ -211,8 +224,8 @@ def packages(build, work):
     expect(f"{work}/unpacked/usr/lib/rocforge/plugins/rocforge-cpu.so" in listed, listed)
 
 
-STEPS = {step.__name__: step for step in (runs, host_by_cmake, host_by_pkgconfig, new_c, new_cpp, new_hip, new_refuses, new_places, words,
-                                           third_party)}
+STEPS = {step.__name__: step for step in (runs, host_by_cmake, host_by_pkgconfig, new_c, new_cpp, new_hip, new_refuses, new_places,
+                                           new_is_whole, words, third_party)}
 
 if __name__ == "__main__":
     if len(sys.argv) == 4 and sys.argv[1] == "setup":
