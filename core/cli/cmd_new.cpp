@@ -12,6 +12,7 @@
 #include <fstream>
 #include <iterator>
 #include <memory>
+#include <vector>
 
 #include "flags.hpp"
 #include "signals.hpp"
@@ -122,6 +123,20 @@ void demand_room(const fs::path& folder) {
     if (failed) cannot("read", folder, failed);
 }
 
+// Moves the entries of one folder into another that is empty: all, or on failure none.
+void move_entries(const fs::path& from, const fs::path& to) {
+    std::vector<fs::path> names;
+    for (const fs::directory_entry& entry : fs::directory_iterator(from)) names.push_back(entry.path().filename());
+    auto next = names.begin();
+    try {
+        for (; next != names.end(); ++next) fs::rename(from / *next, to / *next);
+    } catch (...) {
+        std::error_code ignored;
+        for (auto moved = names.begin(); moved != next; ++moved) fs::remove_all(to / *moved, ignored);
+        throw;
+    }
+}
+
 // `make` fills a folder that then takes its place at once; into an existing one its entries are moved, so that whoever stands in it stays there.
 template <class Make> void appear(const fs::path& folder, Make make) {
     const bool exists = fs::exists(folder);
@@ -130,7 +145,7 @@ template <class Make> void appear(const fs::path& folder, Make make) {
     make(staging.path());
     if (HoldSignals::holds()) throw Quit(Status::kFile, "ended by a signal");
     if (exists)
-        for (const fs::directory_entry& entry : fs::directory_iterator(staging.path())) fs::rename(entry.path(), folder / entry.path().filename());
+        move_entries(staging.path(), folder);
     else
         fs::rename(staging.path(), folder);
 }
