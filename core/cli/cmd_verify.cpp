@@ -239,9 +239,10 @@ Status verify(const VerifyFlags& flags) {
     if (!flags.junit.empty()) junit = std::make_unique<OutputFile>(flags.junit);
 
     const Terminal people = Terminal::for_people(flags.json), progress(stderr);
+    const bool logs = !flags.common.log.empty();  // its lines come where progress would stand
     const auto start = std::chrono::steady_clock::now();
     const auto tell = [&](std::size_t done, std::size_t failed, const std::string& name) {
-        progress.progress(fmt::format("[{}/{}] {}{}", done, items.size(), failed ? fmt::format("{} failed, ", failed) : "", name));
+        if (!logs) progress.progress(fmt::format("[{}/{}] {}{}", done, items.size(), failed ? fmt::format("{} failed, ", failed) : "", name));
     };
     Run run;
     try {
@@ -298,8 +299,10 @@ std::vector<std::string> VerifyFlags::words(const std::string& case_globs) const
     add("--device", device);
     if (full()) add("--level", level);
     if (seed != 1) add("--seed", std::to_string(seed));
+    if (timeout_s != 120) add("--timeout", std::to_string(timeout_s));
     add("--case", case_globs);
     add("--config", common.config);
+    add("--log", common.log);
     return all;
 }
 

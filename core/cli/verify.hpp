@@ -60,7 +60,7 @@ struct Run {
     bool interrupted = false;
     std::string given_up;  // why the rest was not run, or ""
 };
-// Called before an item ends: how many are done, how many of them failed, and one that is under way.
+// Called as each item ends: how many are done, how many of them failed, and the name of this one.
 using TellProgress = std::function<void(std::size_t done, std::size_t failed, const std::string& name)>;
 // Throws Quit with what a child could not begin for.
 Run run_verify_children(const VerifyFlags& flags, const std::vector<conformance::Item>& items, const TellProgress& tell);

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
+#include <filesystem>
 
 #include "names.hpp"
 #include "nearest.hpp"
@@ -104,7 +105,8 @@ rf_plugin_entry entry_of(const std::string& path) {
 
 Loaded load_file(const VerifyFlags& flags) {
     ::setenv("ROCFORGE_PLUGIN_PATH", kNoPlugins, 1);
-    Loaded loaded{open_context(flags.common), flags.target, {}, nullptr};
+    // Absolute, as the library loads it: a name without a slash dlopen would look for elsewhere.
+    Loaded loaded{open_context(flags.common), std::filesystem::absolute(flags.target).string(), {}, nullptr};
     LibraryError error;
     if (rocforge_load(loaded.context.get(), flags.target.c_str(), &error) != RF_OK) throw Quit(Status::kFile, error.message);
     loaded.backend = chosen_name(flags, names_in(collect<rocforge_backend_info>(loaded.context.get(), rocforge_backend)));

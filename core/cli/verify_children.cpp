@@ -12,6 +12,7 @@
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <deque>
 #include <memory>
@@ -88,7 +89,8 @@ pid_t spawn(std::vector<std::string> words, const Pipe& told, const Pipe& output
 // One child and what it has told so far.
 class Child {
 public:
-    Child(const VerifyFlags& flags, Piece piece) : piece_(piece), limit_(flags.timeout_s), deadline_(Clock::now() + limit_) {
+    Child(const VerifyFlags& flags, Piece piece)
+        : piece_(piece), forwards_(!flags.common.log.empty()), limit_(flags.timeout_s), deadline_(Clock::now() + limit_) {
         Pipe told, output;
         std::vector<std::string> words = flags.words(flags.cases);
         words.insert(words.end(), {"--child", fmt::format("{}:{}", piece.begin, piece.end)});
@@ -121,7 +123,9 @@ public:
         return open;
     }
     void read_output() {
+        const std::size_t before = said_.size();
         drain(output_.get(), said_);
+        if (forwards_) forward(said_.substr(before), false);
         if (said_.size() > kOutputKept) said_.erase(0, said_.size() - kOutputKept);
     }
     // Kills what is left of it and gives the wait status.
@@ -167,21 +171,31 @@ private:
             if (got < 0 && errno != EINTR) return errno == EAGAIN;
         }
     }
+    // Whole lines only, so that those of several children do not mix.
+    void forward(const std::string& more, bool last) {
+        unforwarded_ += more;
+        if (last && !unforwarded_.empty()) unforwarded_ += '\n';
+        const std::size_t whole = unforwarded_.rfind('\n') + 1;
+        std::fwrite(unforwarded_.data(), 1, whole, stderr);
+        unforwarded_.erase(0, whole);
+    }
     int finish() {
         ::kill(-pid_, SIGKILL);  // what the plugin may have started
         pid_ = 0;
         read_output();
+        forward({}, true);
         return status_;
     }
 
     Piece piece_;
+    bool forwards_;  // what it says goes to stderr, where --log asks for it
     std::chrono::seconds limit_;
     Clock::time_point deadline_;
     pid_t pid_ = 0;
     int status_ = 0;
     std::size_t next_ = piece_.begin;
     Descriptor told_, output_;
-    std::string text_, said_;
+    std::string text_, said_, unforwarded_;
 };
 
 class Parent {

@@ -193,6 +193,35 @@ TEST_CASE("a reproduce line, typed into a shell, fails again") {
     }
 }
 
+TEST_CASE("a reproduce line has every flag that decides") {
+    const Verified v = verify("crash_in_forward",
+                              {"--case", "seq/1x1-f32", "--level", "full", "--seed", "3", "--timeout", "77", "--device", "cpu:0", "--log", "warn"});
+    REQUIRE(v.report.value("failed", 0) == 1);
+    CHECK(contains(v.report["failures"][0]["reproduce"].get<std::string>(),
+                   " --backend crash_in_forward --device cpu:0 --level full --seed 3 --timeout 77 --case seq/1x1-f32 --log warn"));
+}
+
+TEST_CASE("a file is named from where one stands") {
+    const std::string folder = built_plugin("faulty").parent_path().string(), rest = " --backend sound --case seq/1x1-f32 >/dev/null 2>&1";
+    for (const char* name : {"rocforge-hostile_faulty.so", "./rocforge-hostile_faulty.so", "../plugins/rocforge-hostile_faulty.so"}) {
+        CAPTURE(name);
+        CHECK(WEXITSTATUS(std::system(("cd '" + folder + "' && '" ROCFORGE_HOSTILE_PROGRAM "' verify " + name + rest).c_str())) == 0);
+    }
+}
+
+TEST_CASE("the log of a child is read on stderr, where --log asks for it") {
+    const auto told = [](const char* level) {
+        const Verified v = verify("sound", {"--case", "seq/1x1-f32", "--log", level});
+        CHECK(v.status == 0);
+        CHECK(v.report.value("passed", 0) == 1);  // stdout is JSON still
+        return v.people;
+    };
+    const std::string people = told("debug");
+    CHECK_MESSAGE(contains(people, "registers\n"), people);
+    CHECK_FALSE(contains(told("info"), "registers"));
+    CHECK_FALSE(contains(verify("sound", {"--case", "seq/1x1-f32"}).people, "registers"));
+}
+
 TEST_CASE("a command line that names nothing to verify says what is missing") {
     const std::string plugin = built_plugin("faulty").string();
     struct Usage {
@@ -282,8 +311,15 @@ TEST_CASE("another seed makes other values under the same names") {
     const Outcome first = run({"verify", "--list", "--seed", "1"}), second = run({"verify", "--list", "--seed", "2"});
     CHECK(first.status == 0);
     CHECK(first.out == second.out);
-    const auto error = [](const char* seed) { return verify("approximate", {"--case", "seq/13x31-f32", "--seed", seed}).people; };
-    CHECK(contains(error("2"), "seed 2"));
+    const auto error = [](const char* seed) {
+        const Verified v = verify("off_by_one_tail", {"--case", "seq/13x31-f32", "--seed", seed});
+        REQUIRE_MESSAGE(v.report.value("failed", 0) == 1, v.people);
+        CHECK(v.report["seed"] == std::stoi(seed));
+        return v.report["failures"][0]["max_error"].get<double>();
+    };
+    const double one = error("1");
+    CHECK(one == error("1"));
+    CHECK(one != error("2"));
 }
 
 TEST_SUITE_END();

@@ -20,7 +20,8 @@ namespace {
 using namespace rocforge::conformance;
 using rocforge::Failure;
 
-// clang-format off: it indents every line further
+// It would indent every line further:
+// clang-format off
 #define FAULTS(X) \
     X(sound) X(off_by_one_tail) X(interleaved_heads) X(top_left) X(nan_on_empty_rows) X(nan_through_mask) X(lse_in_log2) X(strides_ignored) \
     X(reads_past_kv_lens) X(writes_past_out) X(racing_plans) X(impure_predicate) X(softcap_dropped) X(f16_accumulation) X(window_off_by_one) \
@@ -299,12 +300,13 @@ template <Fault kFault> rf_code supports(rf_backend* self, const rf_device* devi
 }
 
 template <Fault kFault> rf_backend_api made(const char* name) {
-    rf_backend_api api = rocforge::backend_table<Backend<kFault>>({.name = name,
-                                                                   .version = "1.0.0",
-                                                                   .vendor = "tests/hostile",
-                                                                   .features = (std::uint64_t{1} << 21) - 1,
-                                                                   .device_kind = RF_DEVICE_CPU,
-                                                                   .flags = kFault == Fault::approximate ? RF_B_APPROXIMATE : 0});
+    rf_backend_api api =
+        rocforge::backend_table<Backend<kFault>>({.name = name,
+                                                  .version = "1.0.0",
+                                                  .vendor = "tests/hostile",
+                                                  .features = RF_F_ALL,  // no plugin but one that is built with its host declares that
+                                                  .device_kind = RF_DEVICE_CPU,
+                                                  .flags = kFault == Fault::approximate ? RF_B_APPROXIMATE : 0});
     api.supports = supports<kFault>;
     return api;
 }
@@ -315,6 +317,7 @@ FAULTS(TABLE)
 }  // namespace
 
 extern "C" rf_code rocforge_plugin_v1(const rf_host_api* host, rf_error*) {
+    host->log(host->self, RF_LOG_DEBUG, "faulty", "registers");
 #define REGISTER(fault) \
     if (const rf_code code = host->register_backend(host->self, &fault##_table); code != RF_OK) return code;
     FAULTS(REGISTER)
