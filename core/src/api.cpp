@@ -348,7 +348,7 @@ void rocforge_plan_describe(const rocforge_plan_t* plan, rocforge_plan_details* 
 
 rf_code rocforge_forward(const rocforge_plan_t* plan, const rf_args* args, rf_error* error) {
     if (!plan || !args) return guarded(error, [&] { return null_argument(error, plan ? "args" : "plan"); });
-    return run_plan(*plan, *args, error);
+    return forward_plan(*plan, *args, error);
 }
 
 rf_code rocforge_attention(rocforge_context* context, const rf_device* device, const rf_problem* problem, const rf_args* args, rf_error* error) {

@@ -549,7 +549,7 @@ Error Runtime::nobody(const Decision& decision, const rf_device& device, const r
 
 // ---- Forward -----------------------------------------------------------------------------------------------------------------------------
 
-rf_code run_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* error) noexcept {
+rf_code forward_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* error) noexcept {
     if (plan.nothing_to_do) return RF_OK;
     if (!acceptable(plan, args)) [[unlikely]]
         return guarded(error, [&] { return fail(error, RF_INVALID, "forward: " + wrong_argument(plan, args)); });
@@ -601,7 +601,7 @@ Result<bool> Runtime::attention(const rf_device& device, const rf_problem& from_
         call.workspace_bytes = plan.info.workspace_bytes;
     }
     rf_error error = new_error();
-    const rf_code code = run_plan(plan, call, &error);
+    const rf_code code = forward_plan(plan, call, &error);
     if (workspace.memory) workspaces_.give(plan.device, workspace, args.stream);
     if (zeroed.memory) code == RF_OK ? zeroed_.keep(zeroed) : zeroed_.give_up(zeroed);
     if (code != RF_OK) return Error{code, error.message, error.native};

@@ -156,7 +156,7 @@ private:
     PlanCache cache_;
 };
 
-// Runs a plan. RF_INVALID for arguments that it cannot take.
-rf_code run_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* error) noexcept;
+// One forward of a plan. RF_INVALID for arguments that it cannot take.
+rf_code forward_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* error) noexcept;
 
 }  // namespace rocforge
