@@ -89,9 +89,6 @@ struct Case {
     std::uint64_t seed = 1;
 };
 
-// A dim that is no multiple of 8: backends may refuse it on its own account.
-inline bool odd_dim(const Case& c) { return c.dim % 8 != 0 || c.dim_v % 8 != 0; }
-
 // Every case. Another seed gives the same tables with other random values.
 std::vector<Case> all_cases(std::uint64_t seed = 1);
 // More cases in the geometry of matrix units, where a kernel of tiles does what it does nowhere else: 16-bit types, dims in multiples of 8, rows and

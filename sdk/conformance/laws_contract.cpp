@@ -165,6 +165,7 @@ void forward_allocates_nothing(Subject& subject) {
 // Where the plan or the problem says that results are equal bit by bit, they are.
 void results_repeat(Subject& subject) {
     require_host(subject);
+    bool ran = false;
     for (const Case& c : cases_that_run(subject)) {
         note(c.name);
         Materialised tensors(c);
@@ -175,6 +176,7 @@ void results_repeat(Subject& subject) {
         Plan plan;
         must_plan(subject, subject.backend(), problem, plan);
         if (!asked && !(plan.info().flags & RF_P_DETERMINISTIC)) continue;
+        ran = true;
         Call call(plan, tensors);
         std::vector<std::byte> first;
         for (int n = 0; n < (subject.full() ? 100 : 20); ++n) {
@@ -185,6 +187,7 @@ void results_repeat(Subject& subject) {
             if (bytes != first) throw Broken("call " + std::to_string(n + 1) + " differs bitwise from the first, on the same inputs");
         }
     }
+    if (!ran) throw Skipped("no plan is RF_P_DETERMINISTIC, and RF_F_DETERMINISTIC is refused");
 }
 
 // Threads that share one plan and threads that have their own, all at once, each on its own tensors and workspace.

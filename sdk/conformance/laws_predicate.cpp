@@ -4,8 +4,8 @@
 #include "random_problem.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
-#include <functional>
 #include <optional>
 #include <thread>
 #include <tuple>
@@ -104,34 +104,22 @@ void verdict_is_the_same_without_a_sink(Subject& subject) {
     }
 }
 
-// Faults that each make a problem refused: together they must all be told.
+// Types that each make a problem refused: together they must all be told.
 void reasons_are_complete(Subject& subject) {
     const rf_problem sound = problem_of(cases_that_run(subject).front());
-    const std::pair<const char*, std::function<void(rf_problem&)>> faults[] = {
-        {"q of a type that nobody has",
-         [](rf_problem& p) {
-             p.q.dtype = {RF_T_F4_E2M1FN, 4, 1};
-         }},
-        {"v of 8-bit floats",
-         [](rf_problem& p) {
-             p.v.dtype = {RF_T_F8_E8M0FNU, 8, 1};
-         }},
-        {"out of 64-bit floats",
-         [](rf_problem& p) {
-             p.out.dtype = {RF_T_FLOAT, 64, 1};
-         }},
-        {"no workspace", [](rf_problem& p) { p.workspace_limit_bytes = 0; }},
-    };
+    const std::pair<rf_tensor rf_problem::*, rf_dtype> faults[] = {
+        {&rf_problem::q, {RF_T_F4_E2M1FN, 4, 1}}, {&rf_problem::v, {RF_T_F8_E8M0FNU, 8, 1}}, {&rf_problem::out, {RF_T_FLOAT, 64, 1}}};
     std::vector<Reason> expected;
     rf_problem all = sound;
-    for (const auto& [name, spoil] : faults) {
+    for (const auto& [tensor, type] : faults) {
         rf_problem one = sound;
-        spoil(one);
+        (one.*tensor).dtype = type;
         const Answer answer = subject.backend().ask(subject.device(), one);
-        if (answer.supported || std::string(name) == "no workspace") continue;  // a limit of workspace is judged for sound problems alone
-        spoil(all);
+        if (answer.supported) continue;
+        (all.*tensor).dtype = type;
         expected.insert(expected.end(), answer.reasons.begin(), answer.reasons.end());
     }
+    if (expected.empty()) throw Skipped("the backend refuses no type that is tried, so that no reason can be left out");
     const Answer answer = subject.backend().ask(subject.device(), all);
     for (const Reason& reason : expected) {
         const auto same = [&](const Reason& other) { return other.code == reason.code && other.field == reason.field; };
@@ -148,7 +136,7 @@ void undeclared_features_are_answered(Subject& subject) {
     if (api.abi_minor <= RF_ABI_MINOR && (api.features & ~RF_F_ALL))
         throw Broken("the table declares feature bits that ABI " + number(RF_ABI_MAJOR) + "." + number(api.abi_minor) + " does not have");
     const rf_problem sound = problem_of(cases_that_run(subject).front());
-    for (std::uint32_t bit = 21; bit < 64; ++bit) {
+    for (int bit = std::popcount(RF_F_ALL); bit < 64; ++bit) {
         rf_problem problem = sound;
         problem.features |= std::uint64_t{1} << bit;
         const rf_code code = api.supports(subject.backend().self(), &subject.device(), &problem, nullptr);

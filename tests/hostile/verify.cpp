@@ -173,6 +173,13 @@ TEST_CASE("a backend that refuses everything has not passed") {
     CHECK(v.report["skips"][0]["reason"] == "q: needs nothing at all");
 }
 
+TEST_CASE("a law that had nothing to look at has not passed") {
+    const Verified v = verify("promises_nothing", {"--case", "law/results-repeat"});
+    CHECK(v.status == 3);
+    REQUIRE_MESSAGE(v.report.value("skipped", 0) == 1, v.people);
+    CHECK(v.report["skips"][0]["reason"] == "no plan is RF_P_DETERMINISTIC, and RF_F_DETERMINISTIC is refused");
+}
+
 TEST_CASE("an approximate backend is reported as one") {
     const Verified v = verify("approximate", {"--case", "seq/*-f32,law/kv-layouts-are-told"});
     CHECK(v.status == 0);

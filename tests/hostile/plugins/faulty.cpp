@@ -30,7 +30,7 @@ using rocforge::Failure;
     X(another_verdict_without_sink) X(first_reason_alone) X(workspace_limit_ignored) X(old_struct_sizes) X(no_last_algo) X(counters_left) \
     X(crash_in_forward) X(crash_in_supports) X(crash_in_plan) X(crash_in_init) X(crash_at_exit) X(hang_in_forward) X(hang_in_supports) \
     X(hang_in_init) X(exit_in_forward) X(exit_in_supports) X(abort_in_plan) X(crash_on_dim_72) X(approximate) X(no_device) X(takes_nothing) \
-    X(writes_to_descriptor_3) X(writes_beside_the_report)
+    X(writes_to_descriptor_3) X(writes_beside_the_report) X(promises_nothing)
 // clang-format on
 
 enum class Fault {
@@ -225,6 +225,7 @@ void forward(Fault fault, const rf_problem& told, const rf_args& a) {
 bool number(rf_dtype type) { return same(type, kF32) || same(type, kF16) || same(type, kBf16); }
 
 void judge(Fault fault, const rf_problem& p, rocforge::Reasons& reasons) {
+    if (fault == Fault::promises_nothing && (p.features & RF_F_DETERMINISTIC)) reasons.refuse(RF_R_FEATURE, "features", "deterministic", "none");
     const std::pair<const char*, const rf_tensor*> numbers[] = {
         {"q.dtype", &p.q}, {"k.dtype", &p.k}, {"v.dtype", &p.v}, {"out.dtype", &p.out}, {"k_scale.dtype", &p.k_scale}, {"v_scale.dtype", &p.v_scale}};
     for (const auto& [field, tensor] : numbers) {
@@ -285,7 +286,7 @@ template <Fault kFault> struct Backend {
         if (kFault == Fault::plan_refuses && p.q.shape[3] > 64) throw Failure(RF_UNSUPPORTED, "on second thoughts, no");
         if (algo > 0 && kFault != Fault::no_last_algo) throw Failure(RF_NOT_FOUND, "there is one algorithm");
         info.kernel = "textbook";
-        info.flags = RF_P_DETERMINISTIC;
+        info.flags = kFault == Fault::promises_nothing ? 0 : RF_P_DETERMINISTIC;
         info.workspace_bytes = static_cast<std::uint64_t>(Space(p).end);
         info.zeroed_bytes = kFault == Fault::counters_left ? 4 : 0;
         return std::make_unique<Plan>(Plan{p});
@@ -300,13 +301,14 @@ template <Fault kFault> rf_code supports(rf_backend* self, const rf_device* devi
 }
 
 template <Fault kFault> rf_backend_api made(const char* name) {
-    rf_backend_api api =
-        rocforge::backend_table<Backend<kFault>>({.name = name,
-                                                  .version = "1.0.0",
-                                                  .vendor = "tests/hostile",
-                                                  .features = RF_F_ALL,  // no plugin but one that is built with its host declares that
-                                                  .device_kind = RF_DEVICE_CPU,
-                                                  .flags = kFault == Fault::approximate ? RF_B_APPROXIMATE : 0});
+    rf_backend_api api = rocforge::backend_table<Backend<kFault>>(
+        {.name = name,
+         .version = "1.0.0",
+         .vendor = "tests/hostile",
+         .features = kFault == Fault::promises_nothing ? RF_F_ALL & ~RF_F_DETERMINISTIC
+                                                       : RF_F_ALL,  // no plugin but one that is built with its host declares that
+         .device_kind = RF_DEVICE_CPU,
+         .flags = kFault == Fault::approximate ? RF_B_APPROXIMATE : 0});
     api.supports = supports<kFault>;
     return api;
 }
