@@ -84,6 +84,7 @@ Status print_matrix(const ExplainFlags& flags) {
         print_json(to_json(matrix));
     else
         fmt::print("{}", to_markdown(matrix));
+    for (const Support& support : matrix) Terminal(stderr).lines(support.faults);
     return Status::kDone;
 }
 

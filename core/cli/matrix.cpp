@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <map>
 #include <numeric>
 #include <utility>
 
@@ -87,20 +88,27 @@ Answer answer_of(const Candidate& candidate) {
 class Asked {
 public:
     Asked(rocforge_context* context, const rf_device& device) : context_(context), device_(device) {}
-    Answer operator()(const std::string& backend, const Probe& probe, rf_dtype dtype) const {
-        for (const Candidate& candidate : select(context_, device_, problem_of(probe, dtype), "").candidates)
-            if (candidate.name == backend && candidate.device_kind == device_.kind) return answer_of(candidate);
+    Answer operator()(const std::string& backend, const Probe& probe, rf_dtype dtype) {
+        for (const Candidate& candidate : select(context_, device_, problem_of(probe, dtype), "").candidates) {
+            if (candidate.name != backend || candidate.device_kind != device_.kind) continue;
+            for (const Reason& reason : candidate.reasons)
+                if (reason.code == rocforge_reason_name(RF_R_FAULT)) ++faults_[describe(reason)];
+            return answer_of(candidate);
+        }
         return {};
     }
+    // What was answered against the contract, and how often.
+    const std::map<std::string, int>& faults() const noexcept { return faults_; }
 
 private:
+    std::map<std::string, int> faults_;
     rocforge_context* context_;
     const rf_device& device_;
 };
 
 Support support_of(rocforge_context* context, const rf_device& device, const std::string& backend) {
     Support out{.backend = backend, .device_kind = device.kind, .devices = {device_name(device)}};
-    const Asked asked(context, device);
+    Asked asked(context, device);
     // The type in which features and dims are asked: the first that any of them is answered in.
     const rf_dtype* base = nullptr;
     for (const auto& [name, dtype] : kDtypes) {
@@ -120,6 +128,9 @@ Support support_of(rocforge_context* context, const rf_device& device, const std
         probe.extents.dim = probe.extents.dim_v = dim;
         if (asked(backend, probe, *base).runs) out.head_dims.push_back(dim);
     }
+    for (const auto& [fault, times] : asked.faults())
+        out.faults.push_back(
+            fmt::format("{} on {} broke its contract at {} problems, taken as refused. {}", backend, out.devices.front(), times, fault));
     return out;
 }
 
@@ -162,6 +173,7 @@ std::vector<Support> support_matrix(rocforge_context* context, const std::string
             }
             equal->devices.push_back(support.devices.front());
             equal->not_built.insert(equal->not_built.end(), support.not_built.begin(), support.not_built.end());
+            equal->faults.insert(equal->faults.end(), support.faults.begin(), support.faults.end());
         }
     }
     return out;

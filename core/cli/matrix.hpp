@@ -17,6 +17,7 @@ struct Support {
     std::vector<std::string> devices, not_built;  // not_built: those of devices that this file has no code for
     std::vector<std::string> dtypes, features;    // features: each asked alone
     std::vector<std::int64_t> head_dims;          // of 1 to 1024
+    std::vector<std::string> faults;              // a sentence for each way in which it broke its contract when it was asked
 };
 
 // The devices "cpu" and AMD's and NVIDIA's archs that are known to this program, or `device` alone. Throws Quit for a device that nobody knows.

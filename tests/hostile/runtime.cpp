@@ -152,6 +152,17 @@ TEST_SUITE("runtime") {
         rocforge_choice_release(choice);
     }
 
+    TEST_CASE("the matrix of support says which backend broke its contract when it was asked") {
+        const Folder folder;
+        folder.add_plugin("at_run_time");
+        const Outcome outcome =
+            run({"explain", "--matrix", "--device", "cpu", "--json", "--log", "error"}, {{"ROCFORGE_PLUGIN_PATH", folder.path().string()}});
+        CHECK(outcome.status == 0);
+        for (const char* said : {"supports_mute on cpu broke its contract", "supports_broken on cpu broke its contract", "supports is RF_INTERNAL"})
+            CHECK_MESSAGE(contains(outcome.err, said), outcome.err);
+        CHECK_FALSE(contains(outcome.err, "forward_mute"));  // its answers are sound
+    }
+
     TEST_CASE("a plan that asks for all memory there is fails the one-call form and nothing else") {
         const Folder folder;
         folder.add_plugin("at_run_time");
