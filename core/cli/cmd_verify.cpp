@@ -287,6 +287,14 @@ Examples:
 Exit status: 0 all passed that it runs, 2 bad usage, 3 it runs none of the cases, 4 something failed or it has no device here, 5 the file is refused,
 130 interrupted)";
 
+// A day at most: clocks add it to the time of day.
+std::int64_t parse_timeout(std::string_view text) {
+    constexpr std::int64_t kDay = 86400;
+    const std::int64_t seconds = parse_positive(text);
+    if (seconds > kDay) throw std::invalid_argument(fmt::format("{} is above {}, a day", seconds, kDay));
+    return seconds;
+}
+
 }  // namespace
 
 std::vector<std::string> VerifyFlags::words(const std::string& case_globs) const {
@@ -335,7 +343,7 @@ Command add_verify(CLI::App& app) {
     add_value(*command, "--seed", flags->seed, parse_unsigned, "N", "Of all random values; default 1");
     command->add_option("--case", flags->cases, "Only cases that one of these comma-separated globs matches; !GLOB takes away")->type_name("GLOBS");
     add_value(*command, "--jobs", flags->jobs, parse_positive, "N", "Child processes at a time; default: processors, 8 at most");
-    add_value(*command, "--timeout", flags->timeout_s, parse_positive, "SECONDS", "For one case; default 120");
+    add_value(*command, "--timeout", flags->timeout_s, parse_timeout, "SECONDS", "For one case, a day at most; default 120");
     command->add_option("--junit", flags->junit, "Also write a JUnit report")->type_name("FILE");
     command->add_flag("--list", flags->list, "Print the names of the cases and run nothing");
     command->add_flag("--json", flags->json, "One object {backend, passed, failed, skipped, failures, ...} on stdout");

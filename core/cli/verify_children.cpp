@@ -147,11 +147,11 @@ public:
     }
     // How it died, in words.
     std::string death() const {
-        std::string text = hung ? fmt::format("did not end within {} s", limit_.count())
-                           : WIFSIGNALED(status_)
-                               ? fmt::format("crashed with SIG{}", ::sigabbrev_np(WTERMSIG(status_)) ? ::sigabbrev_np(WTERMSIG(status_)) : "?")
-                           : done ? "spoilt the result, which is told through descriptor 3; a backend writes to descriptors that it has opened"
-                                  : fmt::format("ended the process, with exit status {}", WEXITSTATUS(status_));
+        std::string text =
+            hung                     ? fmt::format("did not end within {} s", limit_.count())
+            : WIFSIGNALED(status_)   ? fmt::format("crashed with SIG{}", ::sigabbrev_np(WTERMSIG(status_)) ? ::sigabbrev_np(WTERMSIG(status_)) : "?")
+            : done && !ended_badly() ? "spoilt the result, which is told through descriptor 3; a backend writes to descriptors that it has opened"
+                                     : fmt::format("ended the process, with exit status {}", WEXITSTATUS(status_));
         if (!fault.empty()) text += "; " + fault;
         std::string said = said_;
         said.erase(said.find_last_not_of(" \n") + 1);
@@ -159,7 +159,8 @@ public:
         if (!said.empty()) text += "; it said: " + said;
         return text;
     }
-    bool crashed() const { return WIFSIGNALED(status_); }
+    // The child's own way to end is status 0, whatever it found.
+    bool ended_badly() const { return WIFSIGNALED(status_) || WEXITSTATUS(status_) != 0; }
 
 private:
     static bool drain(int descriptor, std::string& into) {
@@ -312,7 +313,7 @@ private:
 
     // Draws the conclusion from a child's end; what it left undone goes to another.
     void bury(Child& child) {
-        if (!child.done || child.crashed() || child.current) blame(child);
+        if (!child.done || child.ended_badly() || child.current) blame(child);
         if (child.next() < child.piece().end) {
             waiting_.push_front({child.next(), child.piece().end});
             spoilt_ += child.done ? 1 : 0;

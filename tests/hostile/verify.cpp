@@ -83,6 +83,7 @@ constexpr Row kRows[] = {
     {"crash_in_plan", "seq/1x1-f32", "crashed with SIGSEGV"},
     {"crash_in_supports", "law/any-problem-gets-an-answer", "problem 0 of seed 1"},
     {"crash_at_exit", "seq/1x1-f32", "when the backend was shut down or the process ended"},
+    {"exit_at_exit", "seq/1x1-f32", "ended the process, with exit status 9, when the backend was shut down"},
     {"exit_in_forward", "seq/1x1-f32", "ended the process, with exit status 7"},
     {"exit_in_supports", "seq/1x1-f32", "ended the process, with exit status 3"},
     {"abort_in_plan", "seq/1x1-f32", "crashed with SIGABRT"},

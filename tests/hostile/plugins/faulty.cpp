@@ -28,7 +28,7 @@ using rocforge::Failure;
     X(broadcast_misread) X(dim_v_ignored) X(page_order_ignored) X(sink_forgotten_in_lse) X(differs_from_run_to_run) X(workspace_overrun) \
     X(allocates_in_forward) X(writes_an_input) X(writes_past_a_sequence) X(mute_failure) X(plan_refuses) X(refuses_without_reason) \
     X(another_verdict_without_sink) X(first_reason_alone) X(workspace_limit_ignored) X(old_struct_sizes) X(no_last_algo) X(counters_left) \
-    X(crash_in_forward) X(crash_in_supports) X(crash_in_plan) X(crash_in_init) X(crash_at_exit) X(hang_in_forward) X(hang_in_supports) \
+    X(crash_in_forward) X(crash_in_supports) X(crash_in_plan) X(crash_in_init) X(crash_at_exit) X(exit_at_exit) X(hang_in_forward) X(hang_in_supports) \
     X(hang_in_init) X(exit_in_forward) X(exit_in_supports) X(abort_in_plan) X(crash_on_dim_72) X(approximate) X(no_device) X(takes_nothing) \
     X(writes_to_descriptor_3) X(writes_beside_the_report) X(promises_nothing)
 // clang-format on
@@ -242,9 +242,10 @@ void judge(Fault fault, const rf_problem& p, rocforge::Reasons& reasons) {
 }
 
 struct AtExit {
-    bool crashes = false;
+    bool crashes = false, exits = false;
     ~AtExit() {
         if (crashes) crash();
+        if (exits) _exit(9);
     }
 } at_exit;
 
@@ -256,7 +257,7 @@ template <Fault kFault> struct Backend {
     explicit Backend(const rf_host_api&) {
         if (kFault == Fault::crash_in_init) crash();
         if (kFault == Fault::hang_in_init) hang();
-        at_exit.crashes = kFault == Fault::crash_at_exit;
+        at_exit.crashes = kFault == Fault::crash_at_exit, at_exit.exits = kFault == Fault::exit_at_exit;
     }
     rf_code device(std::int32_t index, rf_device& out) const {
         if (kFault == Fault::no_device) throw Failure(RF_UNAVAILABLE, "its device is on loan");
