@@ -19,7 +19,10 @@ struct ListFlags {
 nlohmann::ordered_json to_json(const Backend& backend) {
     nlohmann::ordered_json devices = nlohmann::ordered_json::array();
     for (const rf_device& device : backend.found.devices) {
-        devices.push_back({{"ordinal", device.ordinal}, {"arch", text_or_empty(device.arch)}, {"name", text_or_empty(device.name)}});
+        devices.push_back({{"ordinal", device.ordinal},
+                           {"arch", text_or_empty(device.arch)},
+                           {"name", text_or_empty(device.name)},
+                           {"runtime", text_or_empty(device.runtime)}});
     }
     nlohmann::ordered_json unavailable = nullptr;
     if (!backend.found.unavailable.empty()) unavailable = backend.found.unavailable;

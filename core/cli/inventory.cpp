@@ -11,8 +11,10 @@ std::string devices_text(const Devices& found) {
     if (!found.unavailable.empty()) return "unavailable: " + found.unavailable;
     std::vector<std::string> names;
     for (const rf_device& device : found.devices) {
-        const std::string name = text_or_empty(device.name), arch = text_or_empty(device.arch);
-        names.push_back(fmt::format("{} {}{}", device_name(device), name.empty() ? arch : name, name.empty() || arch.empty() ? "" : ", " + arch));
+        std::vector<std::string> said;
+        for (const char* text : {device.name, device.arch, device.runtime})
+            if (text && *text) said.push_back(text);
+        names.push_back(fmt::format("{} {}", device_name(device), fmt::join(said, ", ")));
     }
     return fmt::format("{}", fmt::join(names, "; "));
 }

@@ -79,11 +79,15 @@ struct Schedule {
 
 // The math, compiled once per instruction set.
 struct Kernel {
-    const char* target;       // Highway's name: "AVX3"
+    const char* isa;          // isa.h's name: "avx512"
     std::int64_t panel_rows;  // rows that go through softmax side by side, one a lane
     std::int64_t lanes;
-    std::int64_t step;      // dims and keys that a micro-kernel takes at once
-    std::int64_t few_rows;  // an item of up to so many rows takes the path whose lanes are dims
+    std::int64_t step;       // dims and keys that a micro-kernel takes at once
+    std::int64_t few_rows;   // an item of up to so many rows takes the path whose lanes are dims
+    std::int64_t item_rows;  // at most so many rows an item
+    double flops_per_us;     // a cautious half of what one core reaches: decides whether a call is worth waking workers
+    // Bytes of a worker's scratch for items of at most `rows` rows.
+    std::int64_t (*slice_bytes)(const Attention&, std::int64_t rows);
     // Items [begin, end) of the schedule with one worker's scratch.
     void (*attend)(const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
     // Merges the splits of items [begin, end), counted without splits, in order of their keys.
@@ -119,8 +123,8 @@ inline InPlace in_place(const Attention& a, const Kernel& kernel, bool few) {
 // Bytes of a slice for items of at most `rows` rows; fills *scratch when `base` is not null.
 std::int64_t carve(const Attention&, const Kernel&, std::int64_t rows, char* base, Scratch* scratch);
 
-// What this machine can run, best first: never empty.
-std::vector<const Kernel*> kernels_here();
+// The kernels compiled through Highway that this machine can run: never empty.
+std::vector<const Kernel*> highway_kernels();
 
 // The workspace that a plan asks for.
 struct Workspace {

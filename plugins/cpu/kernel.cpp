@@ -320,8 +320,24 @@ void merge(const Attention& attention, const Pointers& pointers, const Schedule&
               [&](const Placed& placed, const Scratch& scratch) { merge_item(attention, pointers, schedule, placed, scratch); });
 }
 
+std::int64_t slice_bytes(const Attention& attention, std::int64_t rows) { return carve(attention, kernel_here(), rows, nullptr, nullptr); }
+
 const Kernel& kernel_here() {
-    static const Kernel kKernel{hwy::TargetName(HWY_TARGET), Tile::kPanelRows, kLanes, Tile::kStep, Tile::kFewRows, attend, merge};
+    static constexpr const char* kIsa = HWY_TARGET == HWY_AVX3   ? "avx512"
+                                        : HWY_TARGET == HWY_AVX2 ? "avx2"
+                                        : HWY_TARGET == HWY_SSE4 ? "sse4"
+                                        : HWY_TARGET == HWY_NEON ? "neon"
+                                                                 : "scalar";
+    static const Kernel kKernel{.isa = kIsa,
+                                .panel_rows = Tile::kPanelRows,
+                                .lanes = kLanes,
+                                .step = Tile::kStep,
+                                .few_rows = Tile::kFewRows,
+                                .item_rows = kMaxItemRows,
+                                .flops_per_us = 6e3 * kLanes,
+                                .slice_bytes = slice_bytes,
+                                .attend = attend,
+                                .merge = merge};
     return kKernel;
 }
 
@@ -331,8 +347,8 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace rocforge::cpu {
 
-// Best first. A kernel that the machine cannot run is left out.
-std::vector<const Kernel*> kernels_here() {
+// A kernel that the machine cannot run is left out.
+std::vector<const Kernel*> highway_kernels() {
     std::vector<const Kernel*> found;
     const std::int64_t runs = hwy::SupportedTargets();
     const auto add = [&](std::int64_t target, const Kernel& kernel) {

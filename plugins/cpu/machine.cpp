@@ -32,17 +32,4 @@ Machine this_machine() {
     return machine;
 }
 
-const char* arch_of_target(std::string_view highway_target) {
-    if (highway_target == "AVX3") return "x86-64-v4";
-    if (highway_target == "AVX2") return "x86-64-v3";
-    if (highway_target == "SSE4") return "x86-64-v2";
-#if defined(__aarch64__)
-    return "aarch64";
-#elif defined(__x86_64__)
-    return "x86-64";
-#else
-    return "cpu";
-#endif
-}
-
 }  // namespace rocforge::cpu

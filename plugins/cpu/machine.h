@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 namespace rocforge::cpu {
 
@@ -14,9 +13,6 @@ struct Machine {
     std::uint32_t cores;  // that this process may run on
 };
 Machine this_machine();
-
-// "x86-64-v4" for the Highway target "AVX3", and so on.
-const char* arch_of_target(std::string_view highway_target);
 
 }  // namespace rocforge::cpu
 #endif

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +14,7 @@
 #include "plugins/adapter/attention.h"
 #include "plugins/adapter/limits.h"
 #include "plugins/cpu/attention.h"
+#include "plugins/cpu/isa.h"
 #include "plugins/cpu/machine.h"
 
 namespace rocforge::cpu {
@@ -32,18 +34,12 @@ constexpr adapter::Limits kLimits{.types = adapter::kFloats,
                                   .max_seq = kMaxLength,
                                   .max_page = kMaxLength};
 
-std::string lower(std::string_view text) {
-    std::string result(text);
-    for (char& c : result) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-    return result;
-}
-
 // decode: every item takes the path of few rows. ragged: each call's lengths decide, sequence by sequence. prefill: the largest items take the path
 // of many rows; what is left over at a sequence's end may be few.
 std::string kernel_name(const Attention& a, const Kernel& kernel) {
     const char* types[] = {"", "f32", "f16", "bf16", ""};
     const bool few = a.group() * a.max_seq_q <= kernel.few_rows;
-    return std::string(few ? "decode_" : a.ragged_q ? "ragged_" : "prefill_") + types[static_cast<int>(a.k.type)] + " " + lower(kernel.target);
+    return std::string(few ? "decode_" : a.ragged_q ? "ragged_" : "prefill_") + types[static_cast<int>(a.k.type)] + " " + kernel.isa;
 }
 
 class Plan {
@@ -96,9 +92,13 @@ private:
 };
 
 constexpr rf_option kThreads{sizeof(rf_option), 0, "threads", "0..1024", "0", "threads of a call; 0: as many as the host lends"};
-constexpr rf_option kSimd{
-    sizeof(rf_option), 0, "simd", "auto|avx3|avx2|sse4|neon|baseline", "auto", "instruction set; auto: the best of this machine"};
-constexpr const rf_option* kOptions[] = {&kThreads, &kSimd, nullptr};
+constexpr rf_option kIsa{sizeof(rf_option),
+                         0,
+                         "isa",
+                         "auto|amx|avx512_bf16|avx512|avx2|sse4|neon|sve|scalar",
+                         "auto",
+                         "instruction set; auto: the best of this machine; ROCFORGE_CPU_ISA comes before it"};
+constexpr const rf_option* kOptions[] = {&kThreads, &kIsa, nullptr};
 
 constexpr const char* kKnownArchs[] = {"x86-64", "x86-64-v2", "x86-64-v3", "x86-64-v4", "aarch64"};
 
@@ -107,20 +107,20 @@ public:
     using Plan = cpu::Plan;
 
     explicit Backend(const rf_host_api& host)
-        : host_(host), machine_(this_machine()), kernel_(choose_kernel(option(kSimd))), workers_(choose_workers(option(kThreads))) {}
+        : host_(host), machine_(this_machine()), isa_(choose_isa()), workers_(choose_workers(option(kThreads))) {}
 
     rf_code device(std::int32_t index, rf_device& out) const {
         if (index != 0) return RF_NOT_FOUND;
         out = {.struct_size = out.struct_size,
                .kind = RF_DEVICE_CPU,
                .ordinal = 0,
-               .wave_size = static_cast<std::uint32_t>(kernel_.lanes),
+               .wave_size = static_cast<std::uint32_t>(isa_.rows->lanes),
                .compute_units = machine_.cores,
                .lds_bytes = 0,
                .memory_bytes = machine_.memory_bytes,
-               .arch = arch_of_target(kernel_.target),
+               .arch = isa_.arch,
                .name = machine_.name.c_str(),
-               .runtime = ""};
+               .runtime = isa_.name};
         return RF_OK;
     }
 
@@ -144,7 +144,8 @@ public:
         if (device.kind != RF_DEVICE_CPU) reasons.refuse(RF_R_DEVICE_KIND, "device.kind", std::to_string(device.kind), "1 (cpu)");
         adapter::check(kLimits, problem, reasons);
         if (reasons.verdict() != RF_OK) return;  // a workspace is counted for problems within the limits alone
-        const Workspace least = plan_workspace(adapter::attention_of(problem), kernel_, workers_, problem.workspace_limit_bytes);
+        const Attention attention = adapter::attention_of(problem);
+        const Workspace least = plan_workspace(attention, kernel_for(isa_, attention), workers_, problem.workspace_limit_bytes);
         if (static_cast<std::uint64_t>(least.bytes) <= problem.workspace_limit_bytes) return;
         reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(problem.workspace_limit_bytes),
                        "at least " + std::to_string(least.bytes) + " for one worker", "raise the limit");
@@ -163,8 +164,9 @@ public:
         supports(device, problem, reasons);
         if (reasons.verdict() != RF_OK) throw Failure(RF_UNSUPPORTED, "cpu: " + refusal.text);
         const Attention attention = adapter::attention_of(problem);
-        const Workspace space = plan_workspace(attention, kernel_, workers_, problem.workspace_limit_bytes);
-        auto made = std::make_unique<Plan>(host_, kernel_, attention, space);
+        const Kernel& kernel = kernel_for(isa_, attention);
+        const Workspace space = plan_workspace(attention, kernel, workers_, problem.workspace_limit_bytes);
+        auto made = std::make_unique<Plan>(host_, kernel, attention, space);
         info = {.struct_size = info.struct_size,
                 .flags = RF_P_DETERMINISTIC,
                 .workspace_bytes = static_cast<std::uint64_t>(space.bytes),
@@ -180,16 +182,20 @@ private:
         return value && *value ? value : declared.preset;
     }
 
-    static const Kernel& choose_kernel(const std::string& simd) {
-        const std::vector<const Kernel*> found = kernels_here();
-        if (simd == "auto") return *found.front();
-        if (simd == "baseline") return *found.back();
-        std::string names;
-        for (const Kernel* kernel : found) {
-            if (lower(kernel->target) == simd) return *kernel;
-            names += (names.empty() ? "" : ", ") + lower(kernel->target);
+    // The one that is asked for, else the best that runs here.
+    Isa choose_isa() const {
+        const char* forced = secure_getenv("ROCFORGE_CPU_ISA");
+        const bool by_environment = forced && *forced;
+        const std::string wanted = by_environment ? forced : option(kIsa);
+        std::string here, missing = "there is no such instruction set";
+        const std::vector<Isa> all = isas();
+        for (const Isa& isa : all) {
+            if (isa.missing.empty() && (wanted == "auto" || wanted == isa.name)) return isa;
+            if (isa.missing.empty()) here += (here.empty() ? "" : ", ") + std::string(isa.name);
+            if (wanted == isa.name) missing = isa.missing;
         }
-        throw Failure(RF_INVALID, "cpu: option simd is \"" + simd + "\"; this machine runs " + names);
+        throw Failure(RF_INVALID, std::string("cpu: ") + (by_environment ? "ROCFORGE_CPU_ISA" : "option isa") + " is \"" + wanted + "\": " + missing +
+                                      "; this machine runs " + here);
     }
 
     std::uint32_t choose_workers(const std::string& threads) const {
@@ -204,7 +210,7 @@ private:
 
     const rf_host_api& host_;
     Machine machine_;
-    const Kernel& kernel_;
+    Isa isa_;
     std::uint32_t workers_;
 };
 

@@ -86,8 +86,7 @@ void add_load(const Attention& a, const Sequence& s, const kernels::Extent& reac
 // Waking workers costs about 25 us (oneTBB, workers asleep): a call is spread only where it gains clearly more.
 bool worth_waking(const Kernel& kernel, const Load& load) {
     constexpr double kInlineUs = 60, kBytesPerUs = 12e3;
-    const double flops_per_us = 6e3 * static_cast<double>(kernel.lanes);  // a cautious half of what one core reaches
-    return std::max(load.flops / flops_per_us, load.bytes / kBytesPerUs) > kInlineUs;
+    return std::max(load.flops / kernel.flops_per_us, load.bytes / kBytesPerUs) > kInlineUs;
 }
 
 // Cuts one sequence for items of at most `rows` rows.
@@ -156,7 +155,7 @@ Workspace workspace_of(const Attention& a, const Kernel& kernel, std::uint32_t w
         space.split_slots = 2 * kItemsPerWorker * workers;
         space.slot_floats = round_up(std::min(kSplitRows, item_rows) * (a.dim_v + 2), kAlign / 4);
     }
-    space.slice_bytes = carve(a, kernel, item_rows, nullptr, nullptr);
+    space.slice_bytes = kernel.slice_bytes(a, item_rows);
     space.bytes = sequence_bytes(a) + space.split_slots * space.slot_floats * 4 + workers * space.slice_bytes;
     return space;
 }
@@ -199,8 +198,8 @@ std::int64_t carve(const Attention& a, const Kernel& kernel, std::int64_t rows, 
 }
 
 Workspace plan_workspace(const Attention& a, const Kernel& kernel, std::uint32_t workers, std::uint64_t limit_bytes) {
-    const std::int64_t all_rows = std::max<std::int64_t>(a.group() * std::min(a.max_seq_q, kMaxItemRows), 1);
-    std::int64_t rows = std::min(kMaxItemRows, round_up(all_rows, kernel.panel_rows));
+    const std::int64_t all_rows = std::max<std::int64_t>(a.group() * std::min(a.max_seq_q, kernel.item_rows), 1);
+    std::int64_t rows = std::min(kernel.item_rows, round_up(all_rows, kernel.panel_rows));
     bool splits = true;
     for (;;) {
         const Workspace space = workspace_of(a, kernel, workers, rows, splits);
@@ -251,7 +250,8 @@ Placed place(const Attention& a, const Schedule& schedule, std::int64_t index, b
     std::int64_t rest = index - first_of(s);
     const std::int64_t split = merging ? 0 : rest % s.splits;
     if (!merging) rest /= s.splits;
-    const std::int64_t whole = rest, row_block = rest % s.row_blocks;
+    // A causal sequence's last rows attend to the most keys: longest first, so that workers end together.
+    const std::int64_t whole = rest, block = rest % s.row_blocks, row_block = a.causal ? s.row_blocks - 1 - block : block;
     rest /= s.row_blocks;
     const std::int64_t chunk = rest % s.head_chunks, kv_head = rest / s.head_chunks, first_head = chunk * s.heads_per_item;
 

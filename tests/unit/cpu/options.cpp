@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <cstring>
 
 #include "conformance/run.h"
@@ -22,6 +23,40 @@ Case heavy_prefill() {
     c.name = "a heavy prefill", c.batch = 1, c.head_q = 2, c.head_kv = 1, c.seq_q = 100, c.seq_kv = 400, c.dim = 64;
     return c;
 }
+
+#if defined(__x86_64__)
+constexpr const char* kForeign = "neon";
+#else
+constexpr const char* kForeign = "avx2";
+#endif
+
+// As the backend lists them, best first.
+std::vector<std::string> instruction_sets_here() {
+    const std::string all = tiny::Cpu(8, {{"isa", "mmx"}}).error();
+    std::string rest = all.substr(all.rfind("runs ") + 5);
+    std::vector<std::string> names;
+    for (std::size_t comma = 0; comma != std::string::npos; rest.erase(0, comma == std::string::npos ? comma : comma + 2)) {
+        comma = rest.find(", ");
+        names.push_back(rest.substr(0, comma));
+    }
+    return names;
+}
+
+// A variable of this process for as long as the object lives.
+class Environment {
+public:
+    Environment(const char* name, const char* value) : name_(name) {
+        if (const char* old = std::getenv(name)) before_ = old;
+        setenv(name, value, 1);
+    }
+    ~Environment() { setenv(name_, before_.c_str(), 1); }
+    Environment(const Environment&) = delete;
+    Environment& operator=(const Environment&) = delete;
+
+private:
+    const char* name_;
+    std::string before_;
+};
 
 Verdict run_plan(Prepared& prepared, const tiny::Plan& plan) {
     return run(prepared, [&](const rf_problem&, const rf_args& args, std::string& why) { return plan.forward(args, why); });
@@ -67,31 +102,49 @@ TEST_CASE("options that are not obeyed are refused at init") {
         CHECK(cpu.code() == RF_INVALID);
         CHECK(cpu.error() == "cpu: option threads is \"" + std::string(threads) + "\"; need 0..1024");
     }
-    const tiny::Cpu cpu(8, {{"simd", "mmx"}});
-    CHECK(cpu.code() == RF_INVALID);
-    CHECK_MESSAGE(cpu.error().starts_with("cpu: option simd is \"mmx\"; this machine runs "), cpu.error());
+    struct Row {
+        const char *isa, *why;
+    };
+    for (const Row& row : {Row{"mmx", "there is no such instruction set; this machine runs "},
+                           {"", ""},
+                           {"sve", "no kernel is built for it: "},
+                           {kForeign, "it is no instruction set of this architecture; this machine runs "}}) {
+        const tiny::Cpu cpu(8, {{"isa", row.isa}});
+        if (!*row.isa) {
+            CHECK(cpu.code() == RF_OK);  // unset
+            continue;
+        }
+        CHECK(cpu.code() == RF_INVALID);
+        CHECK_MESSAGE(cpu.error().starts_with("cpu: option isa is \"" + std::string(row.isa) + "\": " + row.why), cpu.error());
+    }
 }
 
-TEST_CASE("simd chooses the kernel by name, and auto the first of those that the machine runs") {
+TEST_CASE("isa chooses the kernel by name, and auto the first of those that the machine runs") {
     Prepared prepared(heavy_prefill());
-    const std::string all = tiny::Cpu(8, {{"simd", "mmx"}}).error();
-    std::string rest = all.substr(all.rfind("runs ") + 5), best;
-    while (!rest.empty()) {
-        const std::size_t comma = std::min(rest.find(", "), rest.size());
-        const std::string name = rest.substr(0, comma);
-        rest.erase(0, comma + 2);
+    const std::vector<std::string> names = instruction_sets_here();
+    REQUIRE_FALSE(names.empty());
+    for (const std::string& name : names) {
         CAPTURE(name);
-        const tiny::Cpu cpu(2, {{"simd", name}});
+        const tiny::Cpu cpu(2, {{"isa", name}});
         REQUIRE_MESSAGE(cpu.code() == RF_OK, cpu.error());
+        CHECK(cpu.device().runtime == name);
         const tiny::Plan plan(cpu, prepared.tensors.problem());
-        CHECK(plan.info().kernel == "prefill_f32 " + name);
+        CHECK(std::string(plan.info().kernel).starts_with("prefill_f32 "));
         CHECK(run_plan(prepared, plan).outcome == Outcome::passed);
-        if (best.empty()) best = name;
     }
-    const tiny::Cpu automatic(2);
-    CHECK(tiny::Plan(automatic, prepared.tensors.problem()).info().kernel == "prefill_f32 " + best);
-    const tiny::Cpu baseline(2, {{"simd", "baseline"}});
-    CHECK(all.ends_with(" " + std::string(tiny::Plan(baseline, prepared.tensors.problem()).info().kernel).substr(std::strlen("prefill_f32 "))));
+    CHECK(tiny::Cpu(2).device().runtime == names.front());
+}
+
+TEST_CASE("ROCFORGE_CPU_ISA comes before the option, and what it cannot have is refused in its name") {
+    const std::vector<std::string> names = instruction_sets_here();
+    const Environment forced("ROCFORGE_CPU_ISA", names.back().c_str());
+    CHECK(tiny::Cpu(2, {{"isa", names.front()}}).device().runtime == names.back());
+    const Environment wrong("ROCFORGE_CPU_ISA", "sse9");
+    const tiny::Cpu cpu(2);
+    CHECK(cpu.code() == RF_INVALID);
+    CHECK_MESSAGE(cpu.error().starts_with("cpu: ROCFORGE_CPU_ISA is \"sse9\": there is no such instruction set; this machine runs "), cpu.error());
+    const Environment unset("ROCFORGE_CPU_ISA", "");
+    CHECK(tiny::Cpu(2).device().runtime == names.front());
 }
 
 TEST_CASE("a plan's kernel is named by what it runs") {

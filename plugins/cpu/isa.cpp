@@ -1,0 +1,56 @@
+// See isa.h.
+#include "plugins/cpu/isa.h"
+
+#include <algorithm>
+#include <string_view>
+
+namespace rocforge::cpu {
+namespace {
+
+#if defined(__x86_64__)
+constexpr bool kX86 = true;
+#else
+constexpr bool kX86 = false;
+#endif
+#if defined(__aarch64__)
+constexpr bool kArm = true;
+#else
+constexpr bool kArm = false;
+#endif
+
+constexpr const char* kNoSve = "no kernel is built for it: its vectors have no size at compile time; a machine with SVE runs neon";
+
+constexpr const char* kForeign = "it is no instruction set of this architecture";
+
+// A set that one kernel of Highway's serves.
+struct Plain {
+    const char *name, *arch;
+    const char* lacks;  // where Highway does not find it
+};
+constexpr Plain kPlain[] = {
+    {"avx512", "x86-64-v4", kX86 ? "the processor or the system lacks AVX-512 F, BW, CD, DQ or VL" : kForeign},
+    {"avx2", "x86-64-v3", kX86 ? "the processor or the system lacks AVX2, FMA or BMI2" : kForeign},
+    {"sse4", "x86-64-v2", kX86 ? "the processor lacks SSE4.2 or PCLMUL" : kForeign},
+    {"neon", "aarch64", kArm ? "the processor lacks AES" : kForeign},
+    {"scalar", kX86 ? "x86-64" : "cpu", "neon is the least of this architecture"},
+};
+
+Isa plain_isa(const Plain& plain, const std::vector<const Kernel*>& found) {
+    const auto kernel = std::find_if(found.begin(), found.end(), [&](const Kernel* k) { return std::string_view(k->isa) == plain.name; });
+    if (kernel != found.end()) return {plain.name, plain.arch, *kernel, nullptr, {}};
+    return {plain.name, plain.arch, nullptr, nullptr, plain.lacks};
+}
+
+}  // namespace
+
+std::vector<Isa> isas() {
+    const std::vector<const Kernel*> found = highway_kernels();
+    std::vector<Isa> all;
+    for (const Plain& plain : kPlain) all.push_back(plain_isa(plain, found));
+    all.push_back({"sve", "aarch64", nullptr, nullptr, kNoSve});
+    return all;
+}
+
+const Kernel& kernel_for(const Isa& isa, const Attention&) { return *isa.rows; }
+
+}  // namespace rocforge::cpu

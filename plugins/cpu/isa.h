@@ -1,0 +1,28 @@
+// The instruction sets that the backend has kernels for, by the names that the option `isa`, ROCFORGE_CPU_ISA, plans and `rocforge list` share.
+// Asks the processor; chooses nothing.
+#ifndef ROCFORGE_PLUGINS_CPU_ISA_H
+#define ROCFORGE_PLUGINS_CPU_ISA_H
+
+#include <string>
+#include <vector>
+
+#include "plugins/cpu/attention.h"
+
+namespace rocforge::cpu {
+
+struct Isa {
+    const char* name;     // "avx512"
+    const char* arch;     // what a machine with it is called: "x86-64-v4"
+    const Kernel* rows;   // all of attention
+    const Kernel* tiles;  // what tiles_take() takes; null: this set has none
+    std::string missing;  // why it does not run here; empty: it does
+};
+
+// Every name, best first.
+std::vector<Isa> isas();
+
+// The kernel of the set that a plan of this problem uses.
+const Kernel& kernel_for(const Isa&, const Attention&);
+
+}  // namespace rocforge::cpu
+#endif
