@@ -82,11 +82,11 @@ struct Kernel {
     const char* isa;          // isa.h's name: "avx512"
     std::int64_t panel_rows;  // rows that go through softmax side by side, one a lane
     std::int64_t lanes;
-    std::int64_t step;       // dims and keys that a micro-kernel takes at once
-    std::int64_t few_rows;   // an item of up to so many rows takes the path whose lanes are dims
-    std::int64_t item_rows;  // at most so many rows an item
-    double flops_per_us;     // a cautious half of what one core reaches: decides whether a call is worth waking workers
-    // Bytes of a worker's scratch for items of at most `rows` rows.
+    std::int64_t step;      // dims and keys that a micro-kernel takes at once
+    std::int64_t few_rows;  // an item of up to so many rows takes the path whose lanes are dims
+    double flops_per_us;    // a cautious half of what one core reaches: decides whether a call is worth waking workers
+    // An item has at most so many rows, and a worker's scratch for items of `rows` rows so many bytes.
+    std::int64_t (*item_rows)(const Attention&);
     std::int64_t (*slice_bytes)(const Attention&, std::int64_t rows);
     // Items [begin, end) of the schedule with one worker's scratch.
     void (*attend)(const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);

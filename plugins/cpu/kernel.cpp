@@ -320,6 +320,7 @@ void merge(const Attention& attention, const Pointers& pointers, const Schedule&
               [&](const Placed& placed, const Scratch& scratch) { merge_item(attention, pointers, schedule, placed, scratch); });
 }
 
+std::int64_t item_rows(const Attention&) { return kMaxItemRows; }
 std::int64_t slice_bytes(const Attention& attention, std::int64_t rows) { return carve(attention, kernel_here(), rows, nullptr, nullptr); }
 
 const Kernel& kernel_here() {
@@ -333,8 +334,8 @@ const Kernel& kernel_here() {
                                 .lanes = kLanes,
                                 .step = Tile::kStep,
                                 .few_rows = Tile::kFewRows,
-                                .item_rows = kMaxItemRows,
                                 .flops_per_us = 6e3 * kLanes,
+                                .item_rows = item_rows,
                                 .slice_bytes = slice_bytes,
                                 .attend = attend,
                                 .merge = merge};

@@ -198,8 +198,8 @@ std::int64_t carve(const Attention& a, const Kernel& kernel, std::int64_t rows, 
 }
 
 Workspace plan_workspace(const Attention& a, const Kernel& kernel, std::uint32_t workers, std::uint64_t limit_bytes) {
-    const std::int64_t all_rows = std::max<std::int64_t>(a.group() * std::min(a.max_seq_q, kernel.item_rows), 1);
-    std::int64_t rows = std::min(kernel.item_rows, round_up(all_rows, kernel.panel_rows));
+    const std::int64_t most = kernel.item_rows(a), all_rows = std::max<std::int64_t>(a.group() * std::min(a.max_seq_q, most), 1);
+    std::int64_t rows = std::min(most, round_up(all_rows, kernel.panel_rows));
     bool splits = true;
     for (;;) {
         const Workspace space = workspace_of(a, kernel, workers, rows, splits);
