@@ -53,7 +53,7 @@ struct Report {
     const std::vector<Item>& items;
     Run run;
     double seconds = 0;
-    std::size_t passed = 0, skipped = 0, inexact = 0, not_run = 0;
+    std::size_t passed = 0, skipped = 0, inexact = 0, not_run = 0, retyped = 0;
     std::vector<Failure> failures;
     std::map<std::string, std::size_t> skips;  // by reason; a case may have several
 
@@ -73,6 +73,7 @@ struct Report {
 
 private:
     void count(const std::string& name, const std::optional<Finding>& finding) {
+        if (finding && finding->name != name) ++retyped;
         if (!finding) {
             ++not_run;
         } else if (finding->outcome == Outcome::passed) {
@@ -85,10 +86,10 @@ private:
             ++inexact;
         } else {
             std::string line;
-            std::vector<std::string> words = flags.words(name);
+            std::vector<std::string> words = flags.words(finding->name);
             words[0] = program_name();
             for (const std::string& word : words) line += (line.empty() ? "" : " ") + shell_word(word);
-            failures.push_back({name, line, &*finding});
+            failures.push_back({finding->name, line, &*finding});
         }
     }
 };
@@ -115,6 +116,7 @@ ordered_json to_json(const Report& r) {
             {"failed", r.failures.size()},
             {"skipped", r.skipped},
             {"inexact", r.inexact},
+            {"retyped", r.retyped},
             {"not_run", r.not_run},
             {"seconds", r.seconds},
             {"failures", std::move(failures)},
@@ -155,6 +157,7 @@ void print_people(const Terminal& terminal, const Report& r) {
     const Found& found = r.run.found;
     print_failures(terminal, r);
     print_skips(terminal, r);
+    if (r.retyped) terminal.line(fmt::format("  {} cases of f32 ran in a 16-bit type, as it refuses f32: NAME-as-f16, NAME-as-bf16", r.retyped));
     if (found.approximate) terminal.line("  it declares itself approximate: values are shown, not judged, and only a caller who names it gets it");
     if (!r.run.given_up.empty()) terminal.line("  " + r.run.given_up);
     if (r.run.interrupted) terminal.line("interrupted");
@@ -198,8 +201,8 @@ std::string to_junit(const Report& r) {
         "time=\"{:.3f}\">\n",
         xml(r.run.found.backend), xml(r.run.found.device), r.items.size(), r.failures.size(), r.skipped + r.not_run, r.seconds);
     for (std::size_t n = 0; n < r.items.size(); ++n) {
-        const std::string& name = r.items[n].name;
         const std::optional<Finding>& finding = r.run.findings[n];
+        const std::string& name = finding ? finding->name : r.items[n].name;
         text += fmt::format("<testcase classname=\"{}.{}\" name=\"{}\" time=\"{:.3f}\"", xml(r.run.found.backend),
                             xml(name.substr(0, name.find('/'))), xml(name), finding ? finding->seconds : 0);
         if (!finding)
@@ -271,8 +274,9 @@ std::string parse_level(std::string_view text) {
 constexpr const char* kHelp =
     R"(Runs every named case of attention's definition against a float64 oracle, and the laws of the plugin contract: the predicate is pure and gives
 reasons, forward allocates nothing and touches nothing outside its tensors (pages that nobody may touch lie around each of them), calls may run at
-once, graphs replay without their plan. Cases that the backend refuses are skipped, with the reasons counted. Everything runs in child processes, so
-that a crash or a hang is a failure of the case that it happened in, and the rest goes on.
+once, graphs replay without their plan. Cases that the backend refuses are skipped, with the reasons counted; one that it refuses for its f32 alone is
+run in the 16-bit type that it takes, as NAME-as-f16. Everything runs in child processes, so that a crash or a hang is a failure of the case that it
+happened in, and the rest goes on.
 
 Levels: quick is the table of cases, each in one manner; full adds the cases of matrix units' tiles, every manner of calling, more repetitions.
 
@@ -314,17 +318,31 @@ std::vector<std::string> VerifyFlags::words(const std::string& case_globs) const
     return all;
 }
 
+namespace {
+
+// Each glob that names cases has to find some, so that a slip in one of several does not pass for a run without failures.
+void demand_matches(const VerifyFlags& flags, const std::vector<Item>& all) {
+    std::istringstream globs(flags.cases);
+    for (std::string glob; std::getline(globs, glob, ',');) {
+        if (glob.empty() || glob.starts_with('!') || !conformance::chosen(all, glob).empty()) continue;
+        const std::vector<Item> of_full = conformance::items(conformance::Level::full, flags.seed);
+        if (const std::size_t more = conformance::chosen(of_full, glob).size())
+            throw Quit(Status::kUsage, fmt::format("--case: '{}' matches no case of level quick; {} of level full: add --level full", glob, more));
+        std::vector<std::string> names;
+        names.reserve(of_full.size());
+        for (const Item& item : of_full) names.push_back(item.name);
+        throw Quit(Status::kUsage,
+                   fmt::format("--case: '{}' matches no case{}; rocforge verify --list prints them all", glob, did_you_mean(glob, names)));
+    }
+}
+
+}  // namespace
+
 std::vector<Item> chosen_items(const VerifyFlags& flags) {
-    // A case may be named at any level; without names the level says which there are.
-    const bool named = !flags.cases.empty();
-    std::vector<Item> items = conformance::items(flags.full() || named ? conformance::Level::full : conformance::Level::quick, flags.seed);
-    std::vector<std::string> names;
-    names.reserve(items.size());
-    for (const Item& item : items) names.push_back(item.name);
-    std::erase_if(items, [&](const Item& item) { return !conformance::matches_any(flags.cases, item.name); });
-    if (items.empty())
-        throw Quit(Status::kUsage, fmt::format("--case: '{}' matches no case{}; rocforge verify --list prints them all", flags.cases,
-                                               did_you_mean(flags.cases, names)));
+    std::vector<Item> all = conformance::items(flags.full() ? conformance::Level::full : conformance::Level::quick, flags.seed);
+    demand_matches(flags, all);
+    std::vector<Item> items = conformance::chosen(std::move(all), flags.cases);
+    if (items.empty()) throw Quit(Status::kUsage, fmt::format("--case: '{}' leaves no case", flags.cases));
     return items;
 }
 
@@ -339,13 +357,14 @@ Command add_verify(CLI::App& app) {
         ->add_option("--device", flags->device,
                      "cpu, rocm:0, cuda:0; unset: the backend's first device. An arch (gfx942): what it says of problems there is judged")
         ->type_name("DEVICE");
-    add_value(*command, "--level", flags->level, parse_level, "LEVEL", "quick (default) or full");
+    add_value(*command, "--level", flags->level, parse_level, "LEVEL", "quick (default), or full: more cases, each in every manner");
     add_value(*command, "--seed", flags->seed, parse_unsigned, "N", "Of all random values; default 1");
-    command->add_option("--case", flags->cases, "Only cases that one of these comma-separated globs matches; !GLOB takes away")->type_name("GLOBS");
+    command->add_option("--case", flags->cases, "Only cases of the level that one of these comma-separated globs matches; !GLOB takes away")
+        ->type_name("GLOBS");
     add_value(*command, "--jobs", flags->jobs, parse_positive, "N", "Child processes at a time; default: processors, 8 at most");
     add_value(*command, "--timeout", flags->timeout_s, parse_timeout, "SECONDS", "For one case, a day at most; default 120");
     command->add_option("--junit", flags->junit, "Also write a JUnit report")->type_name("FILE");
-    command->add_flag("--list", flags->list, "Print the names of the cases and run nothing");
+    command->add_flag("--list", flags->list, "Print the names of the level's cases and run nothing");
     command->add_flag("--json", flags->json, "One object {backend, passed, failed, skipped, failures, ...} on stdout");
     command->add_option("--child", flags->child)->group("");  // this program's own
     add_common(*command, flags->common);

@@ -37,6 +37,7 @@ std::vector<conformance::Item> chosen_items(const VerifyFlags& flags);
 
 // What became of one item.
 struct Finding {
+    std::string name;  // under which it was run: another than the item's where its type was changed for this backend
     conformance::Outcome outcome = conformance::Outcome::passed;
     std::optional<double> max_error, tolerance;  // where values were compared
     bool by_values = false;

@@ -190,7 +190,7 @@ ordered_json number_or_null(double value) { return std::isfinite(value) ? ordere
 bool run_item(kit::Subject& subject, const kit::Item& item, std::size_t index) {
     send({{"begin", index}});
     const auto start = std::chrono::steady_clock::now();
-    const kit::Verdict verdict = kit::examine(subject, item);
+    const kit::Verdict verdict = kit::examine(subject, item, [](const std::string& name) { send({{"as", name}}); });
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
     double error = verdict.max_error, tolerance = verdict.tolerance;
     if (verdict.by_values && verdict.max_error <= verdict.tolerance) error = verdict.lse_error, tolerance = verdict.lse_tolerance;

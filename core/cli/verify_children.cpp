@@ -107,13 +107,15 @@ public:
     Clock::time_point deadline() const { return deadline_; }
     const Piece& piece() const { return piece_; }
     std::optional<std::size_t> current;  // the item under way
+    std::string current_name;            // where that is not the item's
     std::size_t next() const { return next_; }
     bool done = false, hung = false;
     std::string fault;
 
     // Items begin in order, each after the one before has ended; anything else was not told by this program's own half of the child.
     void begin(std::size_t index) {
-        if (!current && index == next_ && index < piece_.end) current = index, next_ = index + 1, deadline_ = Clock::now() + limit_;
+        if (!current && index == next_ && index < piece_.end)
+            current = index, next_ = index + 1, current_name.clear(), deadline_ = Clock::now() + limit_;
     }
 
     // Lines that have come since. False: no more will.
@@ -278,6 +280,7 @@ private:
         if (message.contains("backend"))
             run_.found = {message.at("backend"), message.at("version"), message.at("device"), message.at("arch"), message.at("approximate")};
         if (message.contains("begin") && message.at("begin").is_number_unsigned()) child.begin(message.at("begin").get<std::size_t>());
+        if (message.contains("as") && child.current) child.current_name = message.at("as");
         if (message.contains("end")) take(child, message);
         if (message.contains("done")) child.done = true;
     }
@@ -285,7 +288,7 @@ private:
     void take(Child& child, const ordered_json& message) {
         const ordered_json& index = message.at("end");
         if (!child.current || !index.is_number_unsigned() || index.get<std::size_t>() != *child.current) return;
-        Finding finding;
+        Finding finding{.name = name_of(child, *child.current)};
         finding.outcome = outcome_of(message.at("outcome"));
         finding.by_values = message.at("by_values");
         finding.seconds = message.at("seconds");
@@ -297,6 +300,8 @@ private:
         keep(*std::exchange(child.current, std::nullopt), std::move(finding));
     }
 
+    std::string name_of(const Child& child, std::size_t index) const { return child.current_name.empty() ? items_[index].name : child.current_name; }
+
     // What is none of the outcomes is a failure.
     static conformance::Outcome outcome_of(const ordered_json& told) {
         for (const auto each : {conformance::Outcome::passed, conformance::Outcome::refused})
@@ -307,8 +312,8 @@ private:
     void keep(std::size_t index, Finding finding) {
         ++done_;
         if (finding.outcome == conformance::Outcome::failed) ++failed_;
+        tell_(done_, failed_, finding.name);
         run_.findings[index] = std::move(finding);
-        tell_(done_, failed_, items_[index].name);
     }
 
     // Draws the conclusion from a child's end; what it left undone goes to another.
@@ -334,8 +339,7 @@ private:
         std::optional<Finding>& known = run_.findings[index];
         if (known && known->outcome == conformance::Outcome::failed) return;
         if (known) --done_;
-        Finding finding;
-        finding.outcome = conformance::Outcome::failed;
+        Finding finding{.name = known ? known->name : name_of(child, index), .outcome = conformance::Outcome::failed};
         finding.why = child.death() + (idle ? ", when the backend was shut down or the process ended" : "");
         keep(index, std::move(finding));
     }

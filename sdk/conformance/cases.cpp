@@ -2,6 +2,8 @@
 #include "table.h"
 
 #include <functional>
+#include <set>
+#include <string_view>
 #include <utility>
 
 namespace rocforge::conformance {
@@ -408,6 +410,19 @@ void everything(Table& t) {
     }
 }
 
+// Cases of all types differ in the end of their names.
+void mark_f32_alone(std::vector<Case>& cases) {
+    constexpr std::string_view kEnd = "-f32";
+    std::set<std::string> in_f16;
+    for (const Case& c : cases)
+        if (same(c.type, kF16)) in_f16.insert(c.name);
+    for (Case& c : cases) {
+        const bool ends_so = c.name.size() > kEnd.size() && c.name.ends_with(kEnd);
+        const bool elsewhere = ends_so && in_f16.count(c.name.substr(0, c.name.size() - kEnd.size()) + "-f16") > 0;
+        c.f32_alone = same(c.type, kF32) && !elsewhere;
+    }
+}
+
 }  // namespace
 
 std::vector<Case> all_cases(std::uint64_t seed) {
@@ -415,7 +430,27 @@ std::vector<Case> all_cases(std::uint64_t seed) {
     for (void (*group)(Table&) : {sequences, heavy, dims, diagonals, masks, hidden_nans, non_finite, numbers, lengths, ragged, paging,
                                   layouts_and_types, extras, pairs, mixtures, everything})
         group(t);
+    mark_f32_alone(t.cases);
     return std::move(t.cases);
+}
+
+std::vector<Case> in_16_bits(const Case& c) {
+    std::vector<Case> all;
+    if (!c.f32_alone) return all;
+    for (const rf_dtype type : {kF16, kBf16}) {
+        Case in_type = c;
+        in_type.name += std::string("-as-") + name_of(type);
+        in_type.f32_alone = false;
+        in_type.type = type;
+        for (rf_dtype* each : {&in_type.k_type, &in_type.v_type, &in_type.out_type})
+            if (same(*each, kF32)) *each = type;
+        all.push_back(in_type);
+        if (!(c.features & RF_F_MASK_ADD) || !same(c.mask.type, kF32)) continue;
+        in_type.name = c.name + "-and-mask-as-" + name_of(type);
+        in_type.mask.type = type;
+        all.push_back(std::move(in_type));
+    }
+    return all;
 }
 
 }  // namespace rocforge::conformance

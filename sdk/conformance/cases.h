@@ -87,6 +87,7 @@ struct Case {
     bool hide_nan = false;  // a key that no row attends to is NaN in k and v (else a large finite value)
     std::vector<Poke> pokes;
     std::uint64_t seed = 1;
+    bool f32_alone = false;  // q is f32, and no other case of the table is this one in a 16-bit type
 };
 
 // Every case. Another seed gives the same tables with other random values.
@@ -95,6 +96,10 @@ std::vector<Case> all_cases(std::uint64_t seed = 1);
 // keys over several tiles and just past their ends, splits of long keys, whole blocks excluded. Groups NAME-bf16 and NAME-f16 are small enough for an
 // emulator. A backend whose kernels know no tiles learns little here that all_cases() does not tell.
 std::vector<Case> tile_cases(std::uint64_t seed = 1);
+
+// The case as a backend without f32 may take it, in the order in which to ask: in f16, then in bf16, q and what else of q, k, v and out is f32. Named
+// "NAME-as-f16", where an f32 mask changes its type too "NAME-and-mask-as-f16". None for a case that the table has in 16 bits anyhow.
+std::vector<Case> in_16_bits(const Case&);
 
 }  // namespace rocforge::conformance
 #endif

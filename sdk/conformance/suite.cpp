@@ -1,5 +1,6 @@
 #include "suite.h"
 
+#include "glob.h"
 #include "laws.h"
 
 #include <algorithm>
@@ -79,11 +80,6 @@ Verdict on_host(Subject& subject, const Case& c) {
 
 constexpr const char* kNotHere = "the device is not here, so nothing is run";
 
-Verdict asked_alone(Subject& subject, const Case& c) {
-    const Answer answer = subject.backend().ask(subject.device(), problem_of(c));
-    return answer.supported ? Verdict{.outcome = Outcome::refused, .where = kNotHere} : refused(answer);
-}
-
 enum class Manner { own_stream_plan_freed_at_once, default_stream, graph_replayed_twice };
 
 // Captured, its plan freed, replayed on the block and once more on the block as it was before.
@@ -139,6 +135,21 @@ Verdict on_device(Subject& subject, const Case& c) {
         keep_worse(verdict, one);
     }
     return verdict;
+}
+
+Verdict examine_case(Subject& subject, const Case& own, const TellName& tell_name) {
+    // As well aligned as any of the ways to run it.
+    const auto ask = [&](const Case& c) { return subject.backend().ask(subject.device(), problem_of(c)); };
+    Case c = own;
+    if (const Answer answer = ask(c); !answer.supported) {
+        const std::vector<Case> others = in_16_bits(c);
+        const auto taken = std::find_if(others.begin(), others.end(), [&](const Case& other) { return ask(other).supported; });
+        if (taken == others.end()) return refused(answer);
+        c = *taken;
+        tell_name(c.name);
+    }
+    if (!subject.present()) return {.outcome = Outcome::refused, .where = kNotHere};
+    return subject.on_host() ? on_host(subject, c) : on_device(subject, c);
 }
 
 std::vector<Case> find_cases_that_run(const Subject& subject) {
@@ -234,7 +245,21 @@ std::vector<Item> items(Level level, std::uint64_t seed) {
     return all;
 }
 
-Verdict examine(Subject& subject, const Item& item) {
+std::vector<Item> chosen(std::vector<Item> all, const std::string& globs) {
+    const bool by_type = globs.find("-as-") != std::string::npos;
+    std::vector<Item> taken;
+    for (Item& item : all) {
+        if (matches_any(globs, item.name)) {
+            taken.push_back(std::move(item));
+        } else if (by_type && item.the_case) {
+            for (Case& c : in_16_bits(*item.the_case))
+                if (matches_any(globs, c.name)) taken.push_back({c.name, std::make_shared<const Case>(std::move(c)), nullptr});
+        }
+    }
+    return taken;
+}
+
+Verdict examine(Subject& subject, const Item& item, const TellName& tell_name) {
     note("");
     try {
         if (item.law) {
@@ -242,8 +267,7 @@ Verdict examine(Subject& subject, const Item& item) {
             item.law->hold(subject);
             return {};
         }
-        if (!subject.present()) return asked_alone(subject, *item.the_case);
-        return subject.on_host() ? on_host(subject, *item.the_case) : on_device(subject, *item.the_case);
+        return examine_case(subject, *item.the_case, tell_name);
     } catch (const Skipped& skipped) { return {.outcome = Outcome::refused, .where = skipped.what()}; } catch (const Broken& broken) {
         return failed(*noted() ? std::string(noted()) + ": " + broken.what() : broken.what());
     }

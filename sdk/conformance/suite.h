@@ -9,6 +9,7 @@
 #include "run.h"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -75,7 +76,12 @@ struct Item {
 
 // Everything of a level, in the order in which it is run.
 std::vector<Item> items(Level, std::uint64_t seed);
-Verdict examine(Subject&, const Item&);
+// Those of all items that the globs take. A case that the table has in f32 alone goes by the names of in_16_bits() too, where a glob writes "-as-".
+std::vector<Item> chosen(std::vector<Item> all, const std::string& globs);
+
+// Told before a case is run in 16 bits, under that name, because the backend refuses it for its f32 alone.
+using TellName = std::function<void(const std::string& name)>;
+Verdict examine(Subject&, const Item&, const TellName&);
 
 // What is under way within an item, for the message of a crash: "problem 17 of seed 1". A signal handler may read it.
 void note(const std::string&);

@@ -261,6 +261,20 @@ TEST_CASE("the tables hold distinct names, each with its own seed") {
     CHECK(names.size() == cases.size());
     CHECK(seeds.size() == cases.size());
     CHECK(all_cases(2).front().seed != cases.front().seed);
+    std::size_t in_f32_alone = 0;
+    for (const Case& c : cases) {
+        const std::vector<Case> others = in_16_bits(c);
+        CHECK_FALSE((c.f32_alone && others.empty()));
+        in_f32_alone += c.f32_alone ? 1 : 0;
+        for (const Case& other : others) {
+            CHECK(names.insert(other.name).second);
+            CHECK(other.name.find("-as-") != std::string::npos);
+            CHECK_FALSE((same(other.type, kF32) || same(other.k_type, kF32) || same(other.v_type, kF32) || same(other.out_type, kF32)));
+        }
+    }
+    CHECK(in_f32_alone > 700);
+    for (const char* in_all_types : {"seq/1x1-f32", "numbers/equal-values-f32"})
+        CHECK(in_16_bits(*std::find_if(cases.begin(), cases.end(), [&](const Case& c) { return c.name == in_all_types; })).empty());
     MESSAGE(cases.size() << " cases");
 }
 

@@ -30,7 +30,8 @@ using rocforge::Failure;
     X(another_verdict_without_sink) X(first_reason_alone) X(workspace_limit_ignored) X(old_struct_sizes) X(no_last_algo) X(counters_left) \
     X(crash_in_forward) X(crash_in_supports) X(crash_in_plan) X(crash_in_init) X(crash_at_exit) X(exit_at_exit) X(hang_in_forward) X(hang_in_supports) \
     X(hang_in_init) X(exit_in_forward) X(exit_in_supports) X(abort_in_plan) X(crash_on_dim_72) X(approximate) X(no_device) X(takes_nothing) \
-    X(writes_to_descriptor_3) X(writes_beside_the_report) X(promises_nothing)
+    X(writes_to_descriptor_3) X(writes_beside_the_report) X(promises_nothing) X(only_16_bits) X(lengths_unclamped_in_16_bits) \
+    X(wide_table_misread_in_16_bits) X(true_is_one_in_16_bits)
 // clang-format on
 
 enum class Fault {
@@ -64,6 +65,7 @@ rf_problem misunderstood(Fault fault, rf_problem p) {
     if (fault == Fault::strides_ignored) {
         p.k.stride[2] = p.k.shape[3], p.k.stride[1] = p.k.shape[2] * p.k.stride[2], p.k.stride[0] = p.k.shape[1] * p.k.stride[1];
     }
+    if (fault == Fault::wide_table_misread_in_16_bits && p.page_size > 0) p.block_table_stride = (p.max_seq_kv + p.page_size - 1) / p.page_size;
     if (fault == Fault::broadcast_misread && p.mask.stride[0] == 0) p.mask.stride[1] = 0;
     return p;
 }
@@ -79,6 +81,7 @@ public:
         kept_ = reinterpret_cast<std::uint8_t*>(base + space.kept), sums_ = reinterpret_cast<float*>(base + space.sums);
         head_kv_ = fault == Fault::interleaved_heads ? h % p.k.shape[1] : h / (p.q.shape[1] / p.k.shape[1]);
         if (fault == Fault::off_by_one_tail && sequence_.len_kv > 1) --sequence_.len_kv;
+        if (fault == Fault::lengths_unclamped_in_16_bits && has(RF_F_KV_LENGTHS)) sequence_.len_kv = load_index(p.index_dtype, a.kv_lengths, b);
     }
     void compute() {
         attend();
@@ -91,6 +94,7 @@ public:
 
 private:
     bool has(rf_features bit) const { return (p.features & bit) != 0; }
+    std::uint8_t byte(std::int64_t row, std::int64_t j) const { return static_cast<const std::uint8_t*>(a.mask)[offset_of(p.mask, b, h, row, j)]; }
     Place place(std::int64_t j) const {
         if (fault_ != Fault::page_order_ignored || !has(RF_F_PAGED_KV)) return place_of_key(p, a, sequence_, b, j);
         return {std::min(b * p.block_table_stride + j / p.page_size, p.k.shape[0] - 1), j % p.page_size};
@@ -114,7 +118,7 @@ private:
     }
     void attend() {
         for (std::int64_t j = 0; j < sequence_.len_kv; ++j) {
-            kept_[j] = attends(p, a, sequence_, b, h, i, j);
+            kept_[j] = attends(p, a, sequence_, b, h, i, j) && !(fault_ == Fault::true_is_one_in_16_bits && has(RF_F_MASK_BOOL) && byte(i, j) > 1);
             scores_[j] = kept_[j] ? score(j) : -INFINITY;
             if (!kept_[j]) continue;
             any_ = true;
@@ -222,6 +226,11 @@ void forward(Fault fault, const rf_problem& told, const rf_args& a) {
             for (std::int64_t i = 0, rows = sequence_of(p, a, b).len_q; i < rows; ++i) Row(fault, p, a, b, h, i).compute();
 }
 
+bool only_16_bits(Fault fault) {
+    return fault == Fault::only_16_bits || fault == Fault::lengths_unclamped_in_16_bits || fault == Fault::wide_table_misread_in_16_bits ||
+           fault == Fault::true_is_one_in_16_bits;
+}
+
 bool number(rf_dtype type) { return same(type, kF32) || same(type, kF16) || same(type, kBf16); }
 
 void judge(Fault fault, const rf_problem& p, rocforge::Reasons& reasons) {
@@ -233,6 +242,7 @@ void judge(Fault fault, const rf_problem& p, rocforge::Reasons& reasons) {
         reasons.refuse(RF_R_DTYPE, field, "code " + std::to_string(tensor->dtype.code), "f32, f16, bf16");
         if (fault == Fault::first_reason_alone) return;
     }
+    if (only_16_bits(fault) && (same(p.q.dtype, kF32) || same(p.k.dtype, kF32))) reasons.refuse(RF_R_DTYPE, "q.dtype", "f32", "f16, bf16");
     for (const auto& [scale, dim] : {std::pair{&p.k_scale, p.q.shape[3]}, {&p.v_scale, p.v.shape[3]}})
         if (!absent(scale->dtype) && (scale->shape[3] < 1 || dim % scale->shape[3] != 0))
             reasons.refuse(RF_R_SHAPE, "scale.shape[3]", std::to_string(scale->shape[3]), "a divisor of " + std::to_string(dim));
