@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
+#include <ctime>
 #include <map>
 #include <memory>
 #include <optional>
@@ -14,6 +16,8 @@
 #include "device.hpp"
 #include "flags.hpp"
 #include "forward.hpp"
+#include "inventory.hpp"
+#include "peak.hpp"
 #include "signals.hpp"
 #include "terminal.hpp"
 
@@ -29,6 +33,7 @@ struct BenchFlags {
     std::vector<std::string> presets;
     std::string device;
     std::optional<rf_dtype> dtype;
+    std::size_t threads = 0;  // 0: all
     bool quick = false, json = false;
 };
 
@@ -40,12 +45,30 @@ struct Peer {
 
 struct Row {
     std::string backend, kernel, device;
+    std::string name, arch;  // of the device, as the backend describes it
     Times times;
-    std::string error;  // why there is no figure
+    std::size_t threads = 0;     // on a CPU
+    std::optional<Limit> limit;  // what the machine's processors reach, on a CPU
+    std::string error;           // why there is no figure
     Status status = Status::kDone;
 
     double us() const { return times.us[times.us.size() / 2]; }
 };
+
+// One query a sequence is bound by memory, many are bound by arithmetic.
+bool bound_by_memory(const BenchCase& one) { return one.extents.seq_q == 1; }
+double gflops(const BenchCase& one, const Row& row) { return one.flops() / row.us() / 1e3; }
+double gbps(const BenchCase& one, const Row& row) { return one.kv_bytes() / row.us() / 1e3; }
+double share_of_limit(const BenchCase& one, const Row& row) { return (bound_by_memory(one) ? gbps(one, row) : gflops(one, row)) / row.limit->rate; }
+
+std::string utc_now() {
+    const std::time_t now = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
+    std::tm utc{};
+    gmtime_r(&now, &utc);
+    char text[sizeof "2000-01-01T00:00:00Z"];
+    std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return text;
+}
 
 double rounded(double value, double steps) { return std::round(value * steps) / steps; }
 
@@ -61,8 +84,8 @@ nlohmann::ordered_json to_json(const BenchCase& one, const Row& row) {
         line["error"] = row.error;
     } else {
         line["us"] = rounded(row.us(), 1e2);
-        line["tflops"] = rounded(one.flops() / row.us() / 1e6, 1e3);
-        line["gbps"] = rounded(one.kv_bytes() / row.us() / 1e3, 1e1);
+        line["tflops"] = rounded(gflops(one, row) / 1e3, 1e3);
+        line["gbps"] = rounded(gbps(one, row), 1e1);
         line["us_min"] = rounded(row.times.us.front(), 1e2);
         line["us_max"] = rounded(row.times.us.back(), 1e2);
         line["runs"] = row.times.us.size();
@@ -70,7 +93,16 @@ nlohmann::ordered_json to_json(const BenchCase& one, const Row& row) {
         line["cache"] = row.times.cold ? "flushed" : "kept";
         line["kernel"] = row.kernel;
     }
+    if (row.limit) {
+        line[bound_by_memory(one) ? "limit_gbps" : "limit_gflops"] = rounded(row.limit->rate, 1e1);
+        line["limit_by"] = row.limit->name;
+        line["share_of_limit"] = rounded(share_of_limit(one, row), 1e3);
+    }
     line["device"] = row.device;
+    line["device_name"] = row.name;
+    line["arch"] = row.arch;
+    if (row.threads > 0) line["threads"] = row.threads;
+    line["date"] = utc_now();
     return line;
 }
 
@@ -80,10 +112,11 @@ std::string shape_text(const BenchCase& one) {
     return fmt::format("{}x{}x{}x{}x{}", e.batch, heads, e.seq_q, e.seq_kv, e.dim);
 }
 
-constexpr const char* kColumns = "  {:<22} {:<6} {:<8} {:<16} {:>10}  {:<22} {:>14}  {}";
+constexpr const char* kColumns = "  {:<22} {:<6} {:<8} {:<16} {:>10}  {:<22} {:>14} {:>9}  {}";
 
 void print_header(const Terminal& terminal) {
-    const std::string text = fmt::format(kColumns, "BxHxSqxSkvxD", "causal", "dtype", "backend", "median", "min .. max", "rate", "kernel");
+    const std::string text =
+        fmt::format(kColumns, "BxHxSqxSkvxD", "causal", "dtype", "backend", "median", "min .. max", "rate", "of limit", "kernel");
     terminal.line(terminal.paint(Colour::kDim, text));
 }
 
@@ -94,13 +127,12 @@ void print_row(const Terminal& terminal, const BenchCase& one, const Row& row) {
         return terminal.line(
             fmt::format("  {:<22} {:<6} {:<8} {:<16} {}", shape, causal, dtype, row.backend, terminal.paint(Colour::kYellow, row.error)));
     }
-    // One query a sequence is bound by memory, many are bound by arithmetic.
-    const double gflops = one.flops() / row.us() / 1e3;
-    const std::string rate = one.extents.seq_q == 1 ? fmt::format("{:.1f} GB/s", one.kv_bytes() / row.us() / 1e3)
-                             : gflops < 1e4         ? fmt::format("{:.1f} GFLOP/s", gflops)
-                                                    : fmt::format("{:.1f} TFLOP/s", gflops / 1e3);
+    const std::string rate = bound_by_memory(one)     ? fmt::format("{:.1f} GB/s", gbps(one, row))
+                             : gflops(one, row) < 1e4 ? fmt::format("{:.1f} GFLOP/s", gflops(one, row))
+                                                      : fmt::format("{:.1f} TFLOP/s", gflops(one, row) / 1e3);
+    const std::string share = row.limit ? fmt::format("{:.0f}%", 1e2 * share_of_limit(one, row)) : "";
     const std::string spread = human_us(row.times.us.front()) + " .. " + human_us(row.times.us.back());
-    terminal.line(fmt::format(kColumns, shape, causal, dtype, row.backend, human_us(row.us()), spread, rate, row.kernel));
+    terminal.line(fmt::format(kColumns, shape, causal, dtype, row.backend, human_us(row.us()), spread, rate, share, row.kernel));
 }
 
 std::string refusal_text(const Verdict& verdict) {
@@ -111,14 +143,21 @@ std::string refusal_text(const Verdict& verdict) {
     return text.empty() ? "no backend is there to run it" : text;
 }
 
+Row row_of(const Peer& peer) {
+    return {
+        .backend = peer.name, .device = device_name(peer.device), .name = text_or_empty(peer.device.name), .arch = text_or_empty(peer.device.arch)};
+}
+
 Row refused_row(const Peer& peer, const std::string& error, Status status) {
-    return {.backend = peer.name, .device = device_name(peer.device), .error = error, .status = status};
+    Row row = row_of(peer);
+    row.error = error, row.status = status;
+    return row;
 }
 
 class Bench {
 public:
     explicit Bench(const BenchFlags& flags)
-        : flags_(flags), people_(Terminal::for_people(flags.json)), progress_(stderr), context_(open_context(flags.common)) {
+        : flags_(flags), people_(Terminal::for_people(flags.json)), progress_(stderr), context_(open_on_processors(flags)) {
         for (const std::string& name : flags.backends.empty() ? std::vector<std::string>{""} : flags.backends) {
             peers_.push_back({name, find_device(context_.get(), flags.device, name)});
             demand_present(peers_.back().device);
@@ -149,6 +188,12 @@ public:
     }
 
 private:
+    // Before any thread is started: those that a backend or a library starts later inherit what this one may use.
+    static Context open_on_processors(const BenchFlags& flags) {
+        if (flags.threads > 0) use_processors(flags.threads);
+        return open_context(flags.common);
+    }
+
     std::vector<BenchCase> all_cases() const {
         std::vector<BenchCase> cases;
         for (const std::string& preset : flags_.presets.empty() ? std::vector<std::string>{"cpu"} : flags_.presets)
@@ -164,15 +209,18 @@ private:
         return lent_.emplace(key, device_memory(context_.get(), device, verdict.backend)).first->second.get();
     }
 
+    // What the processors reach at most on this input.
+    std::optional<Limit> limit_of(const BenchInput& input, const Tell& tell) {
+        if (!tell("the machine's limit")) return std::nullopt;
+        if (!peak_) peak_.emplace(usable_processors());
+        return input.problem.max_seq_q == 1 ? peak_->reads({input.k.span(), input.v.span()}) : peak_->arithmetic(input.problem.q.dtype);
+    }
+
     // One peer on one case; nothing when Ctrl-C came meanwhile.
     std::optional<Row> measure(const Peer& peer, const BenchInput& input, const std::string& label) {
-        Row row{.backend = peer.name, .device = device_name(peer.device)};
+        Row row = row_of(peer);
         const Verdict verdict = select(context_.get(), peer.device, input.problem, peer.name);
-        if (verdict.backend.empty()) {
-            row.error = refusal_text(verdict);
-            row.status = Status::kUnsupported;
-            return row;
-        }
+        if (verdict.backend.empty()) { return refused_row(peer, refusal_text(verdict), Status::kUnsupported); }
         row.backend = verdict.backend;
         const Tell tell = [&](const std::string& step) {
             if (!step.empty()) progress_.progress(fmt::format("{} {}: {}", label, row.backend, step));
@@ -185,6 +233,8 @@ private:
         std::optional<Times> times;
         if (!memory) {
             times = time_on_host(forward, input.args, budget, tell);
+            row.threads = usable_processors();
+            row.limit = limit_of(input, tell);
         } else if (tell("copying inputs")) {
             const Staged staged(*memory, input.args, input.buffers());
             const auto flush = CacheFlush::make(context_.get(), peer.device, verdict.backend, *memory, input.problem);
@@ -237,6 +287,7 @@ private:
     Context context_;
     std::vector<Peer> peers_;
     std::map<std::string, std::unique_ptr<Device>> lent_;  // by backend and device; nullptr: the host
+    std::optional<Peak> peak_;                             // of the processors, once a CPU has been timed
     std::size_t measured_ = 0;
     Status failure_ = Status::kDone, refused_ = Status::kDone;  // of the last row that failed, that was refused
 };
@@ -245,13 +296,15 @@ constexpr const char* kHelp =
     R"(Presets: prefill and decode (bf16, sizes of a GPU), paged (decode over shuffled pages of 16 tokens), cpu (f32 and bf16).
 FLOPs are 4*batch*head_q*seq_q*seq_kv*dim, halved when causal; GB/s counts K and V once. min .. max is the spread of the runs.
 
-On a CPU: the median of 7 runs after a warm-up, by the host's clock.
+On a CPU: the median of 7 runs after a warm-up, by the host's clock. "of limit" is the share of what the same threads of this machine reach, measured in
+the same run: multiplications by its fastest unit for the type (FMA, AVX-512 bf16, AMX), for one query a sequence the reading of the same K and V.
 On a GPU: the median of 7 runs or of as many as take 100 ms (1000 at most) after a warm-up of 50 ms, by the device's own clock where the backend lends
 it, a mark before and one behind each run. Before each run, outside its marks, a forward of like shape that writes 256 MiB empties the caches and keeps the device
 busy until the run is enqueued; inputs are copied once. JSON says so by row: "timer" is "device" or "host", "cache" "flushed" or "kept".
 
 Examples:
   rocforge bench --preset cpu --quick
+  rocforge bench --preset cpu --threads 2
   rocforge bench --preset decode --backend cpu --dtype f32 --json > rows.jsonl
   rocforge bench --device cuda:0 --preset prefill --preset decode --json
 
@@ -283,6 +336,9 @@ Command add_bench(CLI::App& app) {
     command->add_option("--device", flags->device, "cpu, rocm:0, cuda:0; unset: the backend's first device")->type_name("DEVICE");
     add_preset(*command, flags->presets);
     add_value(*command, "--dtype", flags->dtype, parse_dtype, "DTYPE", "f32, f16 or bf16, default: the preset's own");
+    command->add_option("--threads", flags->threads, "Run on so many of the processors that this process may use; unset: on all")
+        ->type_name("N")
+        ->check(CLI::Range(std::size_t{1}, std::size_t{1024}));
     command->add_flag("--quick", flags->quick, "3 runs, a warm-up of one, and only shapes of at most 2e10 FLOP and 1 GiB of K and V");
     command->add_flag("--json", flags->json, "One object a line on stdout");
     add_common(*command, flags->common);

@@ -133,6 +133,17 @@ TEST_CASE("bench tells by whose clock it timed and whether caches were emptied")
     }
 }
 
+TEST_CASE("bench holds a CPU's figures against what the machine reaches on as many threads") {
+    const Ended ended = Place().run({"bench", "--quick", "--json", "--preset", "cpu", "--dtype", "f32", "--backend", "cpu", "--threads", "1"});
+    CHECK_MESSAGE(ended.status == 0, ended.text);
+    const int rows = count(ended.text, "\"preset\":");
+    CHECK(rows >= 3);
+    CHECK(count(ended.text, "\"limit_by\":\"FMA f32\",\"share_of_limit\":") >= 1);
+    CHECK(count(ended.text, "\"limit_gflops\":") + count(ended.text, "\"limit_gbps\":") == rows);
+    for (const char* field : {"\"threads\":1,", "\"device_name\":\"", "\"arch\":\"", "\"date\":\"20"})
+        CHECK_MESSAGE(count(ended.text, field) == rows, field);
+}
+
 TEST_CASE("bench takes as many runs as 100 ms hold, and seven at least") {
     const Ended ended = Place("compute = 'nothing'\nmemory_mib = 8192")
                             .run({"bench", "--json", "--dtype", "bf16", "--device", "cuda:0", "--backend", "stand_in_gpu"});

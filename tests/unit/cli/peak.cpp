@@ -1,0 +1,59 @@
+#include "peak.hpp"
+
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <vector>
+
+#include "names.hpp"
+#include "status.hpp"
+
+using namespace rocforge::cli;
+
+TEST_CASE("the reading loop reads every whole word once, whatever the size and the alignment") {
+    std::mt19937_64 random(7);
+    std::vector<std::byte> bytes(70000);
+    for (std::byte& byte : bytes) byte = static_cast<std::byte>(random());
+    for (const std::size_t size : {0u, 7u, 8u, 63u, 64u, 255u, 256u, 257u, 4096u, 5000u, 65536u, 69992u}) {
+        for (const std::size_t from : {0u, 1u, 8u}) {
+            CAPTURE(size);
+            CAPTURE(from);
+            std::uint64_t want = 0;
+            for (std::size_t at = from; at + 8 <= from + size; at += 8) {
+                std::uint64_t word;
+                std::memcpy(&word, bytes.data() + at, 8);
+                want ^= word;
+            }
+            CHECK(read_all(std::span(bytes).subspan(from, size)) == want);
+        }
+    }
+}
+
+TEST_CASE("the multiplying loop multiplies and adds in every lane of every chain, so often as it is asked") {
+    constexpr std::size_t kRounds = 5;
+    double want = 0;
+    for (int chain = 1; chain <= FmaLoop::kChains; ++chain) {
+        double x = chain;
+        for (std::size_t round = 0; round < kRounds; ++round) x = x * 0.5 + 3;  // exact in f32
+        want += x * static_cast<double>(FmaLoop::lanes());
+    }
+    CHECK(FmaLoop::run(kRounds, 0.5f, 3.0f) == doctest::Approx(want).epsilon(1e-6));
+}
+
+TEST_CASE("a limit names its unit, and bf16 has one of its own only where the machine has") {
+    Peak peak(1);
+    const Limit f32 = peak.arithmetic(kF32), bf16 = peak.arithmetic(kBF16);
+    CHECK(f32.name == "FMA f32");
+    CHECK(f32.rate > 0);
+    CHECK(peak.arithmetic(kF32).rate >= f32.rate);
+    CHECK(bf16.name == (Bf16Loop::unit().empty() ? "FMA f32" : Bf16Loop::unit()));
+    CHECK(bf16.rate > 0);
+    const std::vector<std::byte> bytes(1 << 16);
+    CHECK(peak.reads({bytes, bytes}).rate > 0);
+}
+
+TEST_CASE("more processors than there are are refused with their number") {
+    CHECK_THROWS_WITH_AS(use_processors(100000), doctest::Contains("--threads 100000: this process may run on"), Quit);
+}
