@@ -65,7 +65,7 @@ std::uint64_t exclusive_or(const std::uint8_t* bytes, std::size_t count) {
     std::uint64_t all = 0;
     for (std::size_t i = 0; i < hn::Lanes(d); ++i) all ^= lane[i];
     for (std::size_t at = kStreams * part; at + sizeof all <= count; at += sizeof all) {
-        std::uint64_t word;
+        std::uint64_t word = 0;
         std::memcpy(&word, bytes + at, sizeof word);
         all ^= word;
     }
