@@ -54,11 +54,11 @@ struct Placed {
 
 // One worker's slice of the workspace. carve() lays it out; with a null base it only counts.
 struct Scratch {
-    float *q, *out, *scores;         // packed rows; unnormalised output; scores, then probabilities, of one panel and one block of keys
-    float *peak, *sum, *rescale;     // per row: running maximum, running sum, exp(old maximum - new maximum)
-    float *k, *v;                    // widened keys and values of one block
-    float* row;                      // one row of q or out
-    const float **k_rows, **v_rows;  // per key of the block
+    float *q, *out, *scores;        // packed rows; unnormalised output; scores, then probabilities, of one panel and one block of keys
+    float *peak, *sum, *rescale;    // per row: running maximum, running sum, exp(old maximum - new maximum)
+    float *k, *v;                   // widened keys and values of one block
+    float* row;                     // one row of q or out
+    const void **k_rows, **v_rows;  // per key of the block, and on the path of few rows of the next
     std::int64_t k_stride, v_stride, q_stride, out_stride;
 };
 
@@ -82,9 +82,10 @@ struct Kernel {
     const char* isa;          // isa.h's name: "avx512"
     std::int64_t panel_rows;  // rows that go through softmax side by side, one a lane
     std::int64_t lanes;
-    std::int64_t step;      // dims and keys that a micro-kernel takes at once
-    std::int64_t few_rows;  // an item of up to so many rows takes the path whose lanes are dims
-    double flops_per_us;    // a cautious half of what one core reaches: decides whether a call is worth waking workers
+    std::int64_t step;       // dims and keys that a micro-kernel takes at once
+    std::int64_t few_rows;   // an item of up to so many rows takes the path whose lanes are dims
+    bool few_f16, few_bf16;  // which reads these as they are
+    double flops_per_us;     // a cautious half of what one core reaches: decides whether a call is worth waking workers
     // An item has at most so many rows, and a worker's scratch for items of `rows` rows so many bytes.
     std::int64_t (*item_rows)(const Attention&);
     std::int64_t (*slice_bytes)(const Attention&, std::int64_t rows);
@@ -95,6 +96,7 @@ struct Kernel {
 };
 
 constexpr std::int64_t kBlockKeys = 128;     // README.md says why
+constexpr std::int64_t kFewBlockKeys = 64;   // of items of few rows: a block of K and one of V stay in L1
 constexpr std::int64_t kMaxItemRows = 384;   // beyond, widening K and V costs under 2%
 constexpr std::int64_t kSplitRows = 48;      // items with more rows are not split: enough of them exist
 constexpr std::int64_t kMinSplitKeys = 512;  // a split costs an extra pass over its rows' outputs
@@ -110,14 +112,17 @@ inline kernels::ExtentRule rule_of(const Attention& a, const Sequence& s) {
 // Item `index` of the schedule; `merging`: of its whole items, where slot is that of the first split.
 Placed place(const Attention&, const Schedule&, std::int64_t index, bool merging);
 
-// Are rows of k and v used where they lie, or widened first? In place: unscaled f32, of whole vectors where the micro-kernels read vectors: k on
-// the path of few rows, v in steps of a vector there and of kernel.step elsewhere.
+// Are rows of k and v used where they lie, or widened first? In place: unscaled, of whole vectors where the micro-kernels read vectors, and of a type
+// that they read: few rows take dims in steps of a vector, many read elements of f32 and take v in steps of kernel.step.
 struct InPlace {
     bool k, v;
 };
 inline InPlace in_place(const Attention& a, const Kernel& kernel, bool few) {
-    return {a.k.type == Type::f32 && !a.k_scale.present() && (!few || a.dim % kernel.lanes == 0),
-            a.v.type == Type::f32 && !a.v_scale.present() && a.dim_v % (few ? kernel.lanes : kernel.step) == 0};
+    const auto readable = [&](Type type) {
+        return type == Type::f32 || (few && ((type == Type::f16 && kernel.few_f16) || (type == Type::bf16 && kernel.few_bf16)));
+    };
+    return {readable(a.k.type) && !a.k_scale.present() && (!few || a.dim % kernel.lanes == 0),
+            readable(a.v.type) && !a.v_scale.present() && a.dim_v % (few ? kernel.lanes : kernel.step) == 0};
 }
 
 // Bytes of a slice for items of at most `rows` rows; fills *scratch when `base` is not null.

@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "plugins/cpu/attention.h"
+#include "plugins/cpu/few-inl.h"
 #include "plugins/cpu/softmax-inl.h"
 #include "plugins/cpu/tiles-inl.h"
 
@@ -33,8 +34,9 @@ struct Task {
     const Item& item;
     const Scratch& scratch;
     kernels::ExtentRule rule;
-    std::int64_t rows;  // of all heads of the item
-    bool few;           // dims path
+    std::int64_t rows;    // of all heads of the item
+    bool few;             // rows enough for few-inl.h alone
+    Type k_type, v_type;  // as the products read them: f32 where rows are widened first
 
     // Of the row's head in the whole batch's count; which batch index q, out and lse have.
     std::int64_t q_batch() const { return attention.ragged_q ? 0 : item.batch; }
@@ -42,7 +44,7 @@ struct Task {
     std::int64_t row_of(std::int64_t r) const { return item.row_first + r % item.rows; }
 };
 
-// Packs the item's queries as f32: rows path [panel][dim][kPanelRows], dims path [row][q_stride]; what no row fills is 0.
+// Packs the item's queries as f32: many rows [panel][dim][kPanelRows], few rows [row][q_stride] in read order; what no row fills is 0.
 void pack_q(const Task& task) {
     const Attention& a = task.attention;
     const Scratch& scratch = task.scratch;
@@ -50,8 +52,13 @@ void pack_q(const Task& task) {
         const std::int64_t first = a.q.offset(task.q_batch(), task.head_of(r), task.sequence.q_first + task.row_of(r));
         if (task.few) {
             float* to = scratch.q + r * scratch.q_stride;
-            widen(a.q.type, task.pointers.q, first, a.dim, to);
-            std::fill(to + a.dim, to + scratch.q_stride, 0.0f);
+            if (task.k_type == Type::bf16) {
+                widen(a.q.type, task.pointers.q, first, a.dim, scratch.row);
+                for (std::int64_t e = 0; e < a.dim; ++e) to[read_order(task.k_type, e, a.dim)] = scratch.row[e];
+            } else {
+                widen(a.q.type, task.pointers.q, first, a.dim, to);
+                std::fill(to + a.dim, to + scratch.q_stride, 0.0f);
+            }
             continue;
         }
         float* panel = scratch.q + r / Tile::kPanelRows * Tile::kPanelRows * a.dim;
@@ -78,10 +85,10 @@ struct Source {
     const Operand& scale;
     const void* scale_data;
     std::int64_t scale_group, dim;
-    bool direct;  // f32 rows are used where they lie
+    bool direct;  // rows are used where they lie
     float* widened;
     std::int64_t stride;  // of widened
-    const float** rows;
+    const void** rows;
 };
 
 // Element of (batch | page, head, token) times its scale, as f32, zero-padded to the stride.
@@ -107,29 +114,53 @@ void load_rows(const Task& task, const Source& source, std::int64_t key_first, s
             token = key % a.page_size;
             run = std::min(run, a.page_size - token);
         }
-        for (std::int64_t i = 0; i < run; ++i) {
-            if (source.direct) {
-                source.rows[done + i] = static_cast<const float*>(source.data) + source.operand.offset(batch, task.item.kv_head, token + i);
-                continue;
+        if (source.direct) {
+            const std::int64_t bytes = bytes_of(source.operand.type), step = source.operand.sequence * bytes;
+            const char* row = static_cast<const char*>(source.data) + source.operand.offset(batch, task.item.kv_head, token) * bytes;
+            for (std::int64_t i = 0; i < run; ++i) source.rows[done + i] = row + i * step;
+        } else {
+            for (std::int64_t i = 0; i < run; ++i) {
+                float* to = source.widened + (done + i) * source.stride;
+                widen_scaled(source, batch, task.item.kv_head, token + i, to);
+                source.rows[done + i] = to;
             }
-            float* to = source.widened + (done + i) * source.stride;
-            widen_scaled(source, batch, task.item.kv_head, token + i, to);
-            source.rows[done + i] = to;
         }
         done += run;
     }
 }
 
-void load_block(const Task& task, std::int64_t key_first, std::int64_t keys) {
+Source k_of(const Task& task, bool direct) {
     const Attention& a = task.attention;
     const Pointers& p = task.pointers;
     const Scratch& s = task.scratch;
-    const InPlace direct = in_place(a, kernel_here(), task.few);
-    load_rows(task, {a.k, p.k, a.k_scale, p.k_scale, a.k_scale_group, a.dim, direct.k, s.k, s.k_stride, s.k_rows}, key_first, keys);
-    load_rows(task, {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, direct.v, s.v, s.v_stride, s.v_rows}, key_first, keys);
+    return {a.k, p.k, a.k_scale, p.k_scale, a.k_scale_group, a.dim, direct, s.k, s.k_stride, s.k_rows};
+}
+Source v_of(const Task& task, bool direct) {
+    const Attention& a = task.attention;
+    const Pointers& p = task.pointers;
+    const Scratch& s = task.scratch;
+    return {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, direct, s.v, s.v_stride, s.v_rows};
 }
 
-// Rows are taken by four, two and one: the shapes that the dims path has.
+// ---- few rows ----------------------------------------------------------------------------------------------------------------------
+
+// Rows [0, block) of one operand and, where they are read in place, those of the next block; the last is repeated up to two whole blocks.
+void load_few_rows(const Task& task, const Source& source, std::int64_t key_first, std::int64_t keys) {
+    const std::int64_t loaded = source.direct ? std::min(2 * kFewBlockKeys, task.item.keys.end - key_first) : keys;
+    load_rows(task, source, key_first, loaded);
+    std::fill(source.rows + loaded, source.rows + 2 * kFewBlockKeys, source.rows[loaded - 1]);
+}
+
+template <Type kType> using TypeConstant = std::integral_constant<Type, kType>;
+
+// each(type) for the type that an operand's rows are read as.
+template <class Each> HWY_INLINE void with_type(Type type, const Each& each) {
+    if (type == Type::f32) return each(TypeConstant<Type::f32>());
+    if (type == Type::bf16) return each(TypeConstant<Type::bf16>());
+    each(TypeConstant<Type::f16>());
+}
+
+// Rows are taken by four, two and one: the shapes that the products have.
 template <class Each> HWY_INLINE void for_few_rows(std::int64_t rows, const Each& each) {
     std::int64_t row = 0;
     for (; row + 4 <= rows; row += 4) each(std::integral_constant<int, 4>(), row);
@@ -137,18 +168,78 @@ template <class Each> HWY_INLINE void for_few_rows(std::int64_t rows, const Each
     for (; row < rows; ++row) each(std::integral_constant<int, 1>(), row);
 }
 
-void score_few_rows(const Task& task, const float* const* k_rows, std::int64_t keys) {
+std::int64_t row_bytes(const Operand& operand, std::int64_t dim) { return dim * bytes_of(operand.type); }
+
+// K of the block is in L1, for which the last block's output asked; while it is read, V is asked for. The first rows ask for all.
+void score_few_rows(const Task& task, std::int64_t keys, bool ask) {
     const Scratch& s = task.scratch;
-    for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
-        score_few<rows.value>(k_rows, keys, s.q + row * s.q_stride, s.q_stride, task.attention.dim, s.scores + row);
+    const std::int64_t asked = ask ? row_bytes(task.attention.v, task.attention.dim_v) : 0;
+    with_type(task.k_type, [&](auto type) {
+        for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
+            const Ahead ahead{s.v_rows, 0, row == 0 ? asked : 0};
+            score_few<type.value, rows.value>(s.k_rows, ahead, keys, s.q + row * s.q_stride, s.q_stride, s.scores + row * kFewBlockKeys);
+        });
     });
 }
 
-void output_few_rows(const Task& task, const float* const* v_rows, std::int64_t keys) {
+void output_few_rows(const Task& task, std::int64_t keys, bool ask) {
     const Scratch& s = task.scratch;
-    for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
-        output_few<rows.value>(v_rows, task.attention.dim_v, keys, s.scores + row, s.rescale + row, s.out + row * s.out_stride, s.out_stride);
+    const std::int64_t asked = ask ? row_bytes(task.attention.k, task.attention.dim) : 0;
+    with_type(task.v_type, [&](auto type) {
+        for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
+            const Ahead ahead{s.k_rows + kFewBlockKeys, 0, row == 0 ? asked : 0};
+            output_few<type.value, rows.value>(s.v_rows, ahead, keys, s.scores + row * kFewBlockKeys, s.rescale + row, s.out + row * s.out_stride,
+                                               s.out_stride);
+        });
     });
+}
+
+float kept_scale_of(const Attention& a) { return a.dropout_p < 1 ? 1 / (1 - a.dropout_p) : 0.0f; }
+
+// Scores to probabilities; returns with peak, sum and rescale of each row brought up to date.
+void few_probabilities(const Task& task, const PanelRows& panel_rows, const kernels::Extent& span) {
+    const Attention& a = task.attention;
+    const Scratch& s = task.scratch;
+    constexpr ScoreStrides kStrides{kFewBlockKeys, 1};
+    const std::int64_t keys = span.end - span.first;
+    const bool cut = !panel_rows.all.covers(span.first, span.end), masked = a.mask.present();
+    const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
+    if (!plain) {
+        scale_and_cap<1>(s.scores, task.rows * (kFewBlockKeys / kLanes), kLanes, a.scale, a.softcap);
+        if (a.alibi) add_alibi_few(s.scores, span, panel_rows, task.pointers.alibi_slopes, task.rule.diagonal);
+        if (masked) apply_mask(s.scores, kStrides, span.first, keys, panel_rows, a.mask, task.pointers.mask, task.item.batch);
+        if (cut) exclude_outside_few(s.scores, span, panel_rows, task.rule, task.sequence.len_kv);
+    }
+    const float scale = plain ? a.scale : 1.0f;
+    for (std::int64_t row = 0; row < task.rows; ++row) {
+        const auto softmax = cut || masked ? online_softmax_few<true> : online_softmax_few<false>;
+        softmax(s.scores + row * kFewBlockKeys, keys, scale, s.peak + row, s.sum + row, s.rescale + row);
+    }
+    if (a.dropout) drop(s.scores, kStrides, span.first, keys, panel_rows, task.pointers.dropout, kept_scale_of(a), task.item.batch * a.head_q);
+}
+
+void attend_few(const Task& task) {
+    const PanelRows panel_rows = rows_of_panel(task.item, 0, task.rule, task.sequence.len_kv);
+    const InPlace direct = in_place(task.attention, kernel_here(), true);
+    const Source k = k_of(task, direct.k), v = v_of(task, direct.v);
+    const std::int64_t end = task.item.keys.end;
+    for (std::int64_t first = task.item.keys.first; first < end; first += kFewBlockKeys) {
+        const kernels::Extent span{first, std::min(first + kFewBlockKeys, end)};
+        const std::int64_t keys = span.end - span.first;
+        load_few_rows(task, k, first, keys);
+        load_few_rows(task, v, first, keys);
+        score_few_rows(task, keys, direct.v);
+        few_probabilities(task, panel_rows, span);
+        output_few_rows(task, keys, direct.k && span.end < end);
+    }
+}
+
+// ---- many rows ---------------------------------------------------------------------------------------------------------------------
+
+void load_block(const Task& task, std::int64_t key_first, std::int64_t keys) {
+    const InPlace direct = in_place(task.attention, kernel_here(), false);
+    load_rows(task, k_of(task, direct.k), key_first, keys);
+    load_rows(task, v_of(task, direct.v), key_first, keys);
 }
 
 // One panel of rows against keys [key_first, key_end) of the loaded block that starts at block_first.
@@ -156,20 +247,17 @@ template <int kUsed>
 void attend_panel(const Task& task, std::int64_t panel, const PanelRows& panel_rows, std::int64_t block_first, const kernels::Extent& span) {
     const Attention& a = task.attention;
     const Scratch& s = task.scratch;
+    constexpr ScoreStrides kStrides{1, Tile::kPanelRows};
     const std::int64_t keys = span.end - span.first, first = panel * Tile::kPanelRows;
-    const float* const* k_rows = s.k_rows + (span.first - block_first);
-    if (task.few)
-        score_few_rows(task, k_rows, keys);
-    else
-        score_rows<kUsed>(k_rows, keys, s.q + first * a.dim, a.dim, s.scores);
+    score_rows<kUsed>(s.k_rows + (span.first - block_first), keys, s.q + first * a.dim, a.dim, s.scores);
 
     const bool cut = !panel_rows.all.covers(span.first, span.end), masked = a.mask.present();
     // The maximum may be taken before scaling only where scaling keeps the order.
     const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
     if (!plain) {
-        scale_and_cap<kUsed>(s.scores, keys, a.scale, a.softcap);
+        scale_and_cap<kUsed>(s.scores, keys, Tile::kPanelRows, a.scale, a.softcap);
         if (a.alibi) add_alibi<kUsed>(s.scores, span.first, keys, panel_rows, task.pointers.alibi_slopes, task.rule.diagonal);
-        if (masked) apply_mask(s.scores, span.first, keys, panel_rows, a.mask, task.pointers.mask, task.item.batch);
+        if (masked) apply_mask(s.scores, kStrides, span.first, keys, panel_rows, a.mask, task.pointers.mask, task.item.batch);
         if (cut) exclude_outside<kUsed>(s.scores, span.first, keys, panel_rows, task.rule, task.sequence.len_kv);
     }
     const float scale = plain ? a.scale : 1.0f;
@@ -178,15 +266,9 @@ void attend_panel(const Task& task, std::int64_t panel, const PanelRows& panel_r
     else
         online_softmax<kUsed, false>(s.scores, keys, scale, s.peak + first, s.sum + first, s.rescale + first);
 
-    if (a.dropout) {
-        const float kept_scale = a.dropout_p < 1 ? 1 / (1 - a.dropout_p) : 0.0f;
-        drop(s.scores, span.first, keys, panel_rows, task.pointers.dropout, kept_scale, task.item.batch * a.head_q);
-    }
-    const float* const* v_rows = s.v_rows + (span.first - block_first);
-    if (task.few)
-        output_few_rows(task, v_rows, keys);
-    else
-        output_rows<kUsed>(v_rows, a.dim_v, keys, s.scores, s.rescale + first, s.out + first * round_up(a.dim_v, Tile::kStep));
+    if (a.dropout) drop(s.scores, kStrides, span.first, keys, panel_rows, task.pointers.dropout, kept_scale_of(a), task.item.batch * a.head_q);
+    output_rows<kUsed>(s.v_rows + (span.first - block_first), a.dim_v, keys, s.scores, s.rescale + first,
+                       s.out + first * round_up(a.dim_v, Tile::kStep));
 }
 
 void attend_block(const Task& task, const PanelRows* panels, std::int64_t block_first, std::int64_t block_end) {
@@ -204,12 +286,28 @@ void attend_block(const Task& task, const PanelRows* panels, std::int64_t block_
     }
 }
 
+void attend_many(const Task& task) {
+    const Item& item = task.item;
+    static_assert(kMaxItemRows % Tile::kPanelRows == 0);
+    PanelRows panels[kMaxItemRows / Tile::kPanelRows];
+    for (std::int64_t first = 0; first < task.rows; first += Tile::kPanelRows) {
+        panels[first / Tile::kPanelRows] = rows_of_panel(item, first, task.rule, task.sequence.len_kv);
+    }
+    for (std::int64_t first = item.keys.first; first < item.keys.end; first += kBlockKeys) {
+        attend_block(task, panels, first, std::min(first + kBlockKeys, item.keys.end));
+    }
+}
+
 // Row r's unnormalised output into `row`.
 HWY_INLINE void read_out(const Task& task, std::int64_t r, float* row) {
     const Scratch& s = task.scratch;
     const std::int64_t dim_v = task.attention.dim_v;
     if (task.few) {
-        std::copy(s.out + r * s.out_stride, s.out + r * s.out_stride + dim_v, row);
+        const float* out = s.out + r * s.out_stride;
+        if (task.v_type != Type::bf16)
+            std::copy(out, out + dim_v, row);
+        else
+            for (std::int64_t e = 0; e < dim_v; ++e) row[e] = out[read_order(task.v_type, e, dim_v)];
         return;
     }
     const float* panel = s.out + r / Tile::kPanelRows * Tile::kPanelRows * round_up(dim_v, Tile::kStep) + r % Tile::kPanelRows;
@@ -252,6 +350,8 @@ void store_item(const Task& task) {
 
 void attend_item(const Attention& attention, const Pointers& pointers, const Schedule& schedule, const Placed& placed, const Scratch& scratch) {
     const Item& item = placed.item;
+    const bool few = item.heads * item.rows <= Tile::kFewRows;
+    const InPlace direct = in_place(attention, kernel_here(), few);
     const Task task{attention,
                     pointers,
                     *placed.sequence,
@@ -259,17 +359,15 @@ void attend_item(const Attention& attention, const Pointers& pointers, const Sch
                     scratch,
                     rule_of(attention, *placed.sequence),
                     item.heads * item.rows,
-                    item.heads * item.rows <= Tile::kFewRows};
-    static_assert(kMaxItemRows % Tile::kPanelRows == 0);
-    PanelRows panels[kMaxItemRows / Tile::kPanelRows];
-    for (std::int64_t first = 0; first < task.rows; first += Tile::kPanelRows) {
-        panels[first / Tile::kPanelRows] = rows_of_panel(item, first, task.rule, task.sequence.len_kv);
-    }
+                    few,
+                    direct.k ? attention.k.type : Type::f32,
+                    direct.v ? attention.v.type : Type::f32};
     pack_q(task);
     reset_state(task);
-    for (std::int64_t first = item.keys.first; first < item.keys.end; first += kBlockKeys) {
-        attend_block(task, panels, first, std::min(first + kBlockKeys, item.keys.end));
-    }
+    if (few)
+        attend_few(task);
+    else
+        attend_many(task);
     if (item.slot < 0)
         store_item(task);
     else
@@ -334,6 +432,8 @@ const Kernel& kernel_here() {
                                 .lanes = kLanes,
                                 .step = Tile::kStep,
                                 .few_rows = Tile::kFewRows,
+                                .few_f16 = ROCFORGE_CPU_VECTOR_F16,
+                                .few_bf16 = true,
                                 .flops_per_us = 6e3 * kLanes,
                                 .item_rows = item_rows,
                                 .slice_bytes = slice_bytes,

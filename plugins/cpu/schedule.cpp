@@ -175,7 +175,8 @@ std::int64_t carve(const Attention& a, const Kernel& kernel, std::int64_t rows, 
         used += round_up(floats * 4, kAlign);
         return reinterpret_cast<float*>(start);
     };
-    const auto take_rows = [&] { return reinterpret_cast<const float**>(take(kBlockKeys * 2)); };
+    static_assert(sizeof(void*) == 2 * sizeof(float) && 2 * kFewBlockKeys <= kBlockKeys);
+    const auto take_rows = [&] { return reinterpret_cast<const void**>(take(kBlockKeys * 2)); };
     const Scratch laid{
         .q = take(std::max(padded * a.dim, kernel.few_rows * q_stride)),
         .out = take(std::max(padded * round_up(a.dim_v, kernel.step), kernel.few_rows * out_stride)),

@@ -1,6 +1,7 @@
 // What happens to the scores of one panel and one block of keys between the two products: scale, softcap, ALiBi, masks, exclusion, the
 // online softmax and dropout, per Highway target. Each is one pass over scores [key][kPanelRows], which stays in L1. A lane is a row
-// throughout, so no pass reduces across lanes. (Online softmax: Milakov and Gimelshein, arXiv:1805.02867.)
+// throughout, so no pass reduces across lanes. few-inl.h has its own where a lane is a key. (Online softmax: Milakov and Gimelshein,
+// arXiv:1805.02867.)
 #if defined(ROCFORGE_CPU_SOFTMAX_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef ROCFORGE_CPU_SOFTMAX_INL_H
 #undef ROCFORGE_CPU_SOFTMAX_INL_H
@@ -26,10 +27,11 @@ HWY_NOINLINE PanelRows rows_of_panel(const Item& item, std::int64_t first, const
     PanelRows panel_rows;
     const std::int64_t total = item.heads * item.rows;
     panel_rows.count = total - first < Tile::kPanelRows ? total - first : Tile::kPanelRows;
+    std::int64_t row = first % item.rows, head = first / item.rows;
     for (std::int64_t column = 0; column < Tile::kPanelRows; ++column) {
-        const std::int64_t r = first + (column < panel_rows.count ? column : panel_rows.count - 1);
-        panel_rows.row[column] = item.row_first + r % item.rows;
-        panel_rows.head[column] = item.head_first + r / item.rows;
+        panel_rows.row[column] = item.row_first + row;
+        panel_rows.head[column] = item.head_first + head;
+        if (column + 1 < panel_rows.count && ++row == item.rows) row = 0, ++head;
     }
     const bool one_head = panel_rows.head[0] == panel_rows.head[panel_rows.count - 1];
     const std::int64_t row_first = one_head ? panel_rows.row[0] : item.row_first;
@@ -39,10 +41,10 @@ HWY_NOINLINE PanelRows rows_of_panel(const Item& item, std::int64_t first, const
     return panel_rows;
 }
 
-// s = scale * s, then softcap * tanh(s / softcap) unless softcap is 0.
-template <int kUsed> HWY_NOINLINE void scale_and_cap(float* scores, std::int64_t keys, float scale, float softcap) {
+// s = scale * s, then softcap * tanh(s / softcap) unless softcap is 0: of kUsed vectors in each of `runs` runs.
+template <int kUsed> HWY_NOINLINE void scale_and_cap(float* scores, std::int64_t runs, std::int64_t stride, float scale, float softcap) {
     const D d;
-    for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
+    for (std::int64_t run = 0; run < runs; ++run, scores += stride) {
 #pragma GCC unroll 3
         for (int n = 0; n < kUsed; ++n) {
             V s = hn::Mul(hn::Load(d, scores + n * kLanes), hn::Set(d, scale));
@@ -73,9 +75,14 @@ HWY_NOINLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t 
     }
 }
 
+// Where the score of (column, key) lies.
+struct ScoreStrides {
+    std::int64_t column, key;
+};
+
 // One row's mask over the block; `at` reads element j as what is added: 0 keeps, -inf excludes.
-template <class At> HWY_INLINE void mask_row(float* scores, std::int64_t keys, const At& at) {
-    for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
+template <class At> HWY_INLINE void mask_row(float* scores, std::int64_t stride, std::int64_t keys, const At& at) {
+    for (std::int64_t key = 0; key < keys; ++key, scores += stride) {
         const float added = at(key);
         // Assigned, not added: the score of an excluded key may be NaN or +inf. No finite mask value excludes, so a sum that overflows stays finite.
         const float sum = *scores + added;
@@ -84,24 +91,24 @@ template <class At> HWY_INLINE void mask_row(float* scores, std::int64_t keys, c
 }
 
 // Adds the additive mask, or excludes what the boolean mask does not keep.
-HWY_NOINLINE void apply_mask(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows, const Operand& mask,
-                             const void* data, std::int64_t batch) {
+HWY_NOINLINE void apply_mask(float* scores, const ScoreStrides& strides, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows,
+                             const Operand& mask, const void* data, std::int64_t batch) {
     for (std::int64_t column = 0; column < panel_rows.count; ++column) {
         const std::int64_t first = mask.offset(batch, panel_rows.head[column], panel_rows.row[column]) + key_first * mask.last;
-        float* row = scores + column;
+        float* row = scores + column * strides.column;
         switch (mask.type) {
             case Type::boolean: {
                 const std::uint8_t* keep = static_cast<const std::uint8_t*>(data) + first;
-                mask_row(row, keys, [&](std::int64_t key) { return keep[key * mask.last] ? 0.0f : -kInfinity; });
+                mask_row(row, strides.key, keys, [&](std::int64_t key) { return keep[key * mask.last] ? 0.0f : -kInfinity; });
                 break;
             }
             case Type::f32: {
                 const float* added = static_cast<const float*>(data) + first;
-                mask_row(row, keys, [&](std::int64_t key) { return added[key * mask.last]; });
+                mask_row(row, strides.key, keys, [&](std::int64_t key) { return added[key * mask.last]; });
                 break;
             }
             default:
-                mask_row(row, keys, [&](std::int64_t key) { return element(mask.type, data, first + key * mask.last); });
+                mask_row(row, strides.key, keys, [&](std::int64_t key) { return element(mask.type, data, first + key * mask.last); });
         }
     }
 }
@@ -174,15 +181,15 @@ HWY_NOINLINE void online_softmax(float* scores, std::int64_t keys, float scale, 
 }
 
 // Zeroes what dropout drops and divides what it keeps by 1 - p. After the sums: lse is of the undropped row.
-HWY_NOINLINE void drop(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows, const kernels::Dropout& dropout,
-                       float kept_scale, std::int64_t first_head) {
+HWY_NOINLINE void drop(float* scores, const ScoreStrides& strides, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows,
+                       const kernels::Dropout& dropout, float kept_scale, std::int64_t first_head) {
     for (std::int64_t column = 0; column < panel_rows.count; ++column) {
         const std::uint32_t row = static_cast<std::uint32_t>(panel_rows.row[column]),
                             head = static_cast<std::uint32_t>(first_head + panel_rows.head[column]);
         kernels::PhiloxWords words{};
         for (std::int64_t j = key_first; j < key_first + keys; ++j) {
             if (j == key_first || j % 4 == 0) words = dropout.words(static_cast<std::uint32_t>(j / 4), row, head);
-            scores[(j - key_first) * Tile::kPanelRows + column] *= dropout.keeps(words.word[j % 4]) ? kept_scale : 0.0f;
+            scores[(j - key_first) * strides.key + column * strides.column] *= dropout.keeps(words.word[j % 4]) ? kept_scale : 0.0f;
         }
     }
 }

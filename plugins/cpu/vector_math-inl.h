@@ -81,6 +81,16 @@ HWY_INLINE V load_bf16(const std::uint16_t* from) {
     return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(d32, hn::LoadU(d16, from))));
 }
 
+// Where !ROCFORGE_CPU_VECTOR_F16 nothing calls it.
+HWY_INLINE V load_f16([[maybe_unused]] const std::uint16_t* from) {
+#if ROCFORGE_CPU_VECTOR_F16
+    const hn::Rebind<hwy::float16_t, D> d16;
+    return hn::PromoteTo(D(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from)));
+#else
+    return hn::Zero(D());
+#endif
+}
+
 HWY_INLINE void widen_f32(const float* from, std::int64_t count, float* to) {
     std::int64_t i = 0;
     for (; i + kLanes <= count; i += kLanes) hn::StoreU(hn::LoadU(D(), from + i), D(), to + i);
@@ -94,10 +104,7 @@ HWY_INLINE void widen_bf16(const std::uint16_t* from, std::int64_t count, float*
 HWY_INLINE void widen_f16(const std::uint16_t* from, std::int64_t count, float* to) {
     std::int64_t i = 0;
 #if ROCFORGE_CPU_VECTOR_F16
-    const hn::Rebind<hwy::float16_t, D> d16;
-    for (; i + kLanes <= count; i += kLanes) {
-        hn::StoreU(hn::PromoteTo(D(), hn::LoadU(d16, reinterpret_cast<const hwy::float16_t*>(from + i))), D(), to + i);
-    }
+    for (; i + kLanes <= count; i += kLanes) hn::StoreU(load_f16(from + i), D(), to + i);
 #endif
     for (; i < count; ++i) to[i] = kernels::f32_from_f16(from[i]);
 }
