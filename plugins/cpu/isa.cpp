@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <string_view>
 
+#include "plugins/cpu/tile_kernel.h"
+
 namespace rocforge::cpu {
 namespace {
 
@@ -41,16 +43,25 @@ Isa plain_isa(const Plain& plain, const std::vector<const Kernel*>& found) {
     return {plain.name, plain.arch, nullptr, nullptr, plain.lacks};
 }
 
+// A set with a matrix unit, beside AVX-512's kernel for all that the unit does not take.
+Isa tile_isa(const char* name, MatrixUnit unit, const Isa& avx512) {
+    if (!avx512.rows) return {name, avx512.arch, nullptr, nullptr, avx512.missing};
+    std::string missing;
+    const Kernel* tiles = tile_kernel(unit, *avx512.rows, &missing);
+    return {name, avx512.arch, avx512.rows, tiles, missing};
+}
+
 }  // namespace
 
 std::vector<Isa> isas() {
     const std::vector<const Kernel*> found = highway_kernels();
-    std::vector<Isa> all;
+    const Isa avx512 = plain_isa(kPlain[0], found);
+    std::vector<Isa> all{tile_isa("amx", MatrixUnit::amx, avx512), tile_isa("avx512_bf16", MatrixUnit::avx512_bf16, avx512)};
     for (const Plain& plain : kPlain) all.push_back(plain_isa(plain, found));
     all.push_back({"sve", "aarch64", nullptr, nullptr, kNoSve});
     return all;
 }
 
-const Kernel& kernel_for(const Isa& isa, const Attention&) { return *isa.rows; }
+const Kernel& kernel_for(const Isa& isa, const Attention& a) { return isa.tiles && tiles_take(a) ? *isa.tiles : *isa.rows; }
 
 }  // namespace rocforge::cpu

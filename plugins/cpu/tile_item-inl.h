@@ -1,0 +1,365 @@
+// One item on a matrix unit: chunks of keys outside, groups of 32 rows inside, and in a group block after block of 32 keys, so that
+//
+//   scores of block n + 1  |  softmax of block n            run side by side,
+//   output of the group                                     follows once the next group's first scores are under way.
+//
+// Part of tile_kernel.cpp: compiled for AVX-512 alone.
+#ifndef ROCFORGE_PLUGINS_CPU_TILE_ITEM_INL_H
+#define ROCFORGE_PLUGINS_CPU_TILE_ITEM_INL_H
+
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "plugins/cpu/tile_layout.h"
+#include "plugins/cpu/tile_pack-inl.h"
+#include "plugins/cpu/tile_softmax-inl.h"
+#include "plugins/cpu/tile_units-inl.h"
+
+namespace rocforge::cpu::tiles {
+namespace {
+
+// A group of rows and the blocks of the chunk that some of them attend to: [first_block, end_block).
+struct Group {
+    std::int64_t index;
+    kernels::Extent all;  // keys that every row attends to
+    std::int64_t first_block, end_block;
+
+    std::int64_t blocks() const { return end_block - first_block; }
+};
+
+template <class Unit> class ItemRun {
+public:
+    ItemRun(const Attention& a, const Pointers& p, const Schedule& schedule, const Placed& placed, const Scratch& scratch)
+        : a_(a),
+          p_(p),
+          schedule_(schedule),
+          sequence_(*placed.sequence),
+          item_(placed.item),
+          scratch_(scratch),
+          shape_(a),
+          rule_(rule_of(a, *placed.sequence)),
+          rules_(a, p, placed.item.batch, rule_.diagonal),
+          total_(placed.item.heads * placed.item.rows),
+          unit_(shape_) {}
+
+    void run() {
+        pack_queries();
+        const std::int64_t groups = (total_ + kGroup - 1) / kGroup;
+        std::fill(scratch_.minus_peak, scratch_.minus_peak + groups * kGroup, -kLowest);
+        std::fill(scratch_.sums, scratch_.sums + groups * kGroup * kTile, 0.0f);
+        std::fill(scratch_.started, scratch_.started + groups, false);
+        std::fill(scratch_.chunk_sums, scratch_.chunk_sums + kGroup * kTile, 0.0f);
+        // From a multiple of a block, so that a diagonal crosses one block of each group.
+        for (chunk_ = item_.keys.first / kBlock * kBlock; chunk_ < item_.keys.end; chunk_ += shape_.chunk) {
+            pack_chunk();
+            for (std::int64_t g = 0; g < groups; ++g) attend(group_at(g));
+            finish_group();
+        }
+        for (std::int64_t r = 0; r < total_; ++r) store(r);
+    }
+
+private:
+    std::int64_t head_of(std::int64_t r) const { return item_.head_first + r / item_.rows; }
+    std::int64_t row_of(std::int64_t r) const { return item_.row_first + r % item_.rows; }
+    std::int64_t q_batch() const { return a_.ragged_q ? 0 : item_.batch; }
+
+    void pack_queries() {
+        const Bf16* q = static_cast<const Bf16*>(p_.q);
+        for (std::int64_t r = 0; r < round_up(total_, kGroup); ++r) {
+            const Bf16* from = r < total_ ? q + a_.q.offset(q_batch(), head_of(r), sequence_.q_first + row_of(r)) : nullptr;
+            pack_q_row(from, a_.dim, shape_, r, scratch_.q);
+        }
+    }
+
+    // Rows of k and v of the block's keys that the item reads; null for others.
+    void find_keys(std::int64_t block_first, KeyRows* k, KeyRows* v) const {
+        *k = *v = {};
+        const std::int64_t end = std::min(block_first + kBlock, item_.keys.end);
+        for (std::int64_t key = std::max(block_first, item_.keys.first); key < end;) {
+            std::int64_t batch = a_.ragged_kv ? 0 : item_.batch, token = sequence_.kv_first + key, run = end - key;
+            if (a_.paged) {
+                const Indices table{p_.block_table, a_.wide_index};
+                batch = table[item_.batch * a_.block_table_stride + key / a_.page_size];
+                token = key % a_.page_size;
+                run = std::min(run, a_.page_size - token);
+            }
+            for (; run > 0; --run, ++key, ++token) {
+                k->row[key - block_first] = static_cast<const Bf16*>(p_.k) + a_.k.offset(batch, item_.kv_head, token);
+                v->row[key - block_first] = static_cast<const Bf16*>(p_.v) + a_.v.offset(batch, item_.kv_head, token);
+            }
+        }
+    }
+
+    void pack_chunk() {
+        finite_ = true;
+        KeyRows k, v;
+        for (std::int64_t block = 0; block * kBlock < shape_.chunk && chunk_ + block * kBlock < item_.keys.end; ++block) {
+            find_keys(chunk_ + block * kBlock, &k, &v);
+            pack_k(k, a_.dim, shape_, k_of(block));
+            finite_ &= pack_v(v, a_.dim_v, shape_, scratch_.v + block * 2 * kTileElems);
+        }
+    }
+
+    // Keys that some row, that every row of group g attends to; a group that spans heads counts all rows of the item.
+    Group group_at(std::int64_t g) const {
+        const std::int64_t first = g * kGroup, last = std::min(first + kGroup, total_) - 1;
+        const bool one_head = first / item_.rows == last / item_.rows;
+        const std::int64_t row_first = one_head ? row_of(first) : item_.row_first,
+                           row_end = one_head ? row_of(last) + 1 : item_.row_first + item_.rows;
+        const kernels::Extent any = clipped(rule_.any_of_rows(row_first, row_end, sequence_.len_kv));
+        const std::int64_t low = std::max(any.first, chunk_), high = std::min(any.end, chunk_ + shape_.chunk);
+        if (low >= high) return {g, {0, 0}, 0, 0};
+        return {g, clipped(rule_.all_of_rows(row_first, row_end, sequence_.len_kv)), (low - chunk_) / kBlock, (high - chunk_ + kBlock - 1) / kBlock};
+    }
+    // Of the split's keys.
+    kernels::Extent clipped(const kernels::Extent& keys) const {
+        return {std::max(keys.first, item_.keys.first), std::min(keys.end, item_.keys.end)};
+    }
+
+    bool cut(const Group& group, std::int64_t block) const {
+        const std::int64_t first = chunk_ + block * kBlock;
+        return !group.all.covers(first, first + kBlock);
+    }
+    // Blocks at both ends alone can be cut.
+    bool excludes(const Group& group) const { return a_.mask.present() || cut(group, group.first_block) || cut(group, group.end_block - 1); }
+
+    GroupRows rows_of(std::int64_t g) const {
+        GroupRows rows;
+        for (std::int64_t i = 0; i < kGroup; ++i) {
+            const std::int64_t r = std::min(g * kGroup + i, total_ - 1);  // rows past the last repeat it: they are never stored
+            rows.row[i] = row_of(r);
+            rows.head[i] = head_of(r);
+            rows.keys[i] = clipped(rule_.of_row(rows.row[i], sequence_.len_kv));
+        }
+        return rows;
+    }
+
+    const Bf16* q_of(const Group& group) const { return scratch_.q + group.index * 2 * shape_.q_elems_of_tile(); }
+    Bf16* k_of(std::int64_t block) const { return scratch_.k + block * shape_.k_elems_of_block(); }
+    float* minus_peak_of_group(const Group& group) const { return scratch_.minus_peak + group.index * kGroup; }
+
+    // One group against the chunk. Its last softmax and its output are left to the next group, or to finish_group().
+    void attend(const Group& group) {
+        if (group.blocks() <= 0) return;
+        if (!finite_ && excludes(group)) {  // 0 * NaN
+            finish_group();
+            return attend_carefully(group);
+        }
+        // A new row learns its maximum from the first block; best from one that all its rows attend to, since they need one.
+        std::int64_t start = group.first_block;
+        while (start + 1 < group.end_block && cut(group, start)) ++start;
+        if (cut(group, start)) start = group.first_block;
+        for (std::int64_t n = 0; n < group.blocks(); ++n) {
+            const std::int64_t block = n == 0 ? start : group.first_block + n - (group.first_block + n <= start ? 1 : 0);
+            unit_.scores(q_of(group), k_of(block), scratch_.s, softmax_);
+            if (n == 0) {
+                conclude();
+                open_ = true;
+                group_ = group;
+                if (!rules_.plain || excludes(group)) rows_ = rows_of(group.index);
+            }
+            softmax_ = {scratch_.s,
+                        scratch_.p + block * 2 * kTileElems,
+                        scratch_.chunk_sums,
+                        minus_peak_of_group(group),
+                        &rules_,
+                        &rows_,
+                        chunk_ + block * kBlock,
+                        cut(group, block),
+                        n == 0 && !scratch_.started[group.index]};
+        }
+    }
+
+    // Ends the group that is under way, if one is.
+    void finish_group() {
+        if (!open_) return;
+        unit_.settle();
+        softmax_.prepare();
+        SoftmaxRows(softmax_).finish();
+        conclude();
+        unit_.settle();
+    }
+
+    // The open group's probabilities are there: its sums and its output, or all of it again where the stale maximum was too low.
+    void conclude() {
+        if (!open_) return;
+        open_ = false;
+        softmax_ = {};
+        if (take_sums(group_)) return add_output(group_);
+        unit_.settle();
+        attend_carefully(group_);
+    }
+
+    // Moves the chunk's sums to the rows'; false, and nothing is moved, if one is too large, infinite or NaN.
+    bool take_sums(const Group& group) const {
+        const __m512 most = _mm512_set1_ps(kMostSum);
+        float *from = scratch_.chunk_sums, *to = scratch_.sums + group.index * kGroup * kTile;
+        std::uint32_t wrong = 0;
+        for (std::int64_t r = 0; r < kGroup; ++r) wrong |= _mm512_cmp_ps_mask(_mm512_load_ps(from + r * kTile), most, _CMP_NLE_UQ);
+        for (std::int64_t r = 0; r < kGroup; ++r, from += kTile, to += kTile) {
+            if (!wrong) _mm512_store_ps(to, _mm512_add_ps(_mm512_load_ps(to), _mm512_load_ps(from)));
+            _mm512_store_ps(from, _mm512_setzero_ps());
+        }
+        return !wrong;
+    }
+
+    void add_output(const Group& group) {
+        float* o = scratch_.o + group.index * shape_.o_floats_of_group();
+        const std::int64_t skipped = group.first_block * 2 * kTileElems;
+        for (std::int64_t strip = 0; strip < shape_.strips; ++strip, o += kSquare)
+            unit_.output(scratch_.p + skipped, scratch_.v + strip * shape_.v_elems_of_strip() + skipped, group.blocks(), o,
+                         scratch_.started[group.index]);
+        scratch_.started[group.index] = true;
+    }
+
+    // The same with the exact maximum of the chunk and with values of v that are excluded left out of the products, in steps that follow each other.
+    void attend_carefully(const Group& group) {
+        for (std::int64_t block = group.first_block; block < group.end_block; ++block)
+            unit_.scores(q_of(group), k_of(block), scratch_.all_s + block * kSquare, {});
+        unit_.settle();
+        rows_ = rows_of(group.index);
+        for (std::int64_t block = group.first_block; block < group.end_block; ++block)
+            to_logits(scratch_.all_s + block * kSquare, rules_, rows_, chunk_ + block * kBlock);
+        for (std::int64_t r = 0; r < kGroup; ++r) soften(group, r);
+        if (finite_) return add_output(group);
+        for (std::int64_t r = 0; r < kGroup; ++r) add_output_of_row(group, r);
+        scratch_.started[group.index] = true;
+    }
+
+    // One row's probabilities, maximum, sum and output so far. What is excluded becomes -0.
+    void soften(const Group& group, std::int64_t r) {
+        const __m512 one = _mm512_set1_ps(1.0f), excluded = _mm512_set1_ps(-kInfinity), minus_zero = _mm512_set1_ps(-0.0f);
+        float& minus_peak = minus_peak_of_group(group)[r];
+        const float before = minus_peak,
+                    after = std::min(before, minus_peak_of(scratch_.all_s + group.first_block * kSquare, group.blocks(), r, one));
+        minus_peak = after;
+        const __m512 shift = _mm512_set1_ps(after), to_log2 = _mm512_set1_ps(rules_.unit_log2);
+        __m512 sum = _mm512_setzero_ps();
+        for (std::int64_t block = group.first_block; block < group.end_block; ++block) {
+            const float* s = score_row(scratch_.all_s + block * kSquare, r);
+            __m512 p[2];
+            for (int half = 0; half < 2; ++half) {
+                const __m512 x = _mm512_load_ps(s + half * kTileFloats);
+                p[half] = exp2_of(_mm512_mul_ps(_mm512_add_ps(x, shift), to_log2));
+                sum = _mm512_add_ps(sum, p[half]);
+                p[half] = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, excluded, _CMP_EQ_OQ), p[half], minus_zero);
+            }
+            _mm512_store_si512(scratch_.p + block * 2 * kTileElems + r * kBlock, to_bf16(p[0], p[1]));
+        }
+        float* sums = scratch_.sums + (group.index * kGroup + r) * kTile;
+        const __m512 rescale = _mm512_set1_ps(before == after ? 1.0f : std::exp2((after - before) * rules_.unit_log2));
+        _mm512_store_ps(sums, _mm512_fmadd_ps(_mm512_load_ps(sums), rescale, sum));
+        if (before == after || !scratch_.started[group.index]) return;
+        float* o = score_row(scratch_.o + group.index * shape_.o_floats_of_group(), r);
+        for (std::int64_t strip = 0; strip < shape_.strips; ++strip, o += kSquare)
+            for (int half = 0; half < 2; ++half)
+                _mm512_store_ps(o + half * kTileFloats, _mm512_mul_ps(_mm512_load_ps(o + half * kTileFloats), rescale));
+    }
+
+    // One row's output from the chunk without the keys that it does not attend to: their values may be NaN.
+    void add_output_of_row(const Group& group, std::int64_t r) {
+        float* o = score_row(scratch_.o + group.index * shape_.o_floats_of_group(), r);
+        const bool add = scratch_.started[group.index];
+        for (std::int64_t strip = 0; strip < shape_.strips; ++strip, o += kSquare) {
+            __m512 sum[2] = {add ? _mm512_load_ps(o) : _mm512_setzero_ps(), add ? _mm512_load_ps(o + kTileFloats) : _mm512_setzero_ps()};
+            for (std::int64_t block = group.first_block; block < group.end_block; ++block)
+                for (std::int64_t key = 0; key < kBlock; ++key) {
+                    const Bf16 p = scratch_.p[block * 2 * kTileElems + r * kBlock + key];
+                    if (p == 0x8000) continue;
+                    const Bf16* v = scratch_.v + strip * shape_.v_elems_of_strip() + block * 2 * kTileElems + key / 2 * 32;
+                    for (int half = 0; half < 2; ++half)
+                        sum[half] =
+                            _mm512_fmadd_ps(_mm512_set1_ps(kernels::f32_from_bf16(p)), half_of_pair(v + half * kTileElems, key % 2), sum[half]);
+                }
+            _mm512_store_ps(o, sum[0]);
+            _mm512_store_ps(o + kTileFloats, sum[1]);
+        }
+    }
+    // The even or the odd elements of a row of pairs.
+    static __m512 half_of_pair(const Bf16* row, std::int64_t odd) {
+        const __m512i pairs = _mm512_load_si512(row);
+        return _mm512_castsi512_ps(odd ? _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xFFFF0000u))) : _mm512_slli_epi32(pairs, 16));
+    }
+
+    // Row r to out and lse, or to the item's slot.
+    void store(std::int64_t r) {
+        const float sum = _mm512_reduce_add_ps(_mm512_load_ps(scratch_.sums + r * kTile)), peak = -scratch_.minus_peak[r] * rules_.unit_log_e;
+        const bool empty = sum == 0;
+        if (item_.slot >= 0) {
+            float* slot = schedule_.partials + item_.slot * schedule_.slot_floats;
+            slot[r] = empty ? -kInfinity : peak;
+            slot[total_ + r] = sum;
+            if (empty)
+                std::fill(slot + 2 * total_ + r * a_.dim_v, slot + 2 * total_ + (r + 1) * a_.dim_v, 0.0f);
+            else
+                store_values<Type::f32>(r, 1.0f, slot + 2 * total_, r * a_.dim_v);
+            return;
+        }
+        float weight = empty ? 0.0f : 1 / sum, total_peak = peak, total = sum;
+        if (a_.sink) {
+            const float sink = p_.sink[head_of(r)];
+            total_peak = empty || sink > peak ? sink : peak;
+            const float shift = total_peak == -kInfinity ? 0.0f : total_peak;
+            total = (empty ? 0.0f : sum * std::exp(peak - shift)) + std::exp(sink - shift);
+            weight = empty ? 0.0f : std::exp(peak - shift) / total;
+        }
+        const std::int64_t token = sequence_.q_first + row_of(r);
+        store_row(r, weight, a_.out.offset(q_batch(), head_of(r), token));
+        if (a_.lse.present()) p_.lse[a_.lse.offset(q_batch(), head_of(r), token)] = total == 0 ? -kInfinity : total_peak + std::log(total);
+    }
+
+    void store_row(std::int64_t r, float weight, std::int64_t at) const {
+        if (a_.out.type == Type::f32)
+            store_values<Type::f32>(r, weight, p_.out, at);
+        else if (a_.out.type == Type::f16)
+            store_values<Type::f16>(r, weight, p_.out, at);
+        else
+            store_values<Type::bf16>(r, weight, p_.out, at);
+    }
+
+    template <Type kType> void store_values(std::int64_t r, float weight, void* out, std::int64_t at) const {
+        const __m512 factor = _mm512_set1_ps(weight);
+        const float* o = score_row(scratch_.o + r / kGroup * shape_.o_floats_of_group(), r % kGroup);
+        const bool zeros = weight == 0;  // the output of a row that attends to nothing may never have been written
+        for (std::int64_t dim = 0; dim < a_.dim_v; dim += kBlock, o += kSquare) {
+            const StripRow strip = in_order(_mm512_load_ps(o), _mm512_load_ps(o + kTileFloats));
+            const std::int64_t left = a_.dim_v - dim;
+            const std::uint32_t lanes = left >= kBlock ? ~0u : (1u << left) - 1;
+            put<kType>(zeros ? _mm512_setzero_ps() : _mm512_mul_ps(strip.low, factor), static_cast<__mmask16>(lanes), out, at + dim);
+            put<kType>(zeros ? _mm512_setzero_ps() : _mm512_mul_ps(strip.high, factor), static_cast<__mmask16>(lanes >> 16), out, at + dim + kTile);
+        }
+    }
+    template <Type kType> static void put(__m512 x, __mmask16 lanes, void* out, std::int64_t at) {
+        if constexpr (kType == Type::f32)
+            _mm512_mask_storeu_ps(static_cast<float*>(out) + at, lanes, x);
+        else if constexpr (kType == Type::f16)
+            _mm256_mask_storeu_epi16(static_cast<std::uint16_t*>(out) + at, lanes, _mm512_cvtps_ph(x, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC));
+        else
+            _mm256_mask_storeu_epi16(static_cast<std::uint16_t*>(out) + at, lanes, reinterpret_cast<__m256i>(_mm512_cvtneps_pbh(x)));
+    }
+
+    const Attention& a_;
+    const Pointers& p_;
+    const Schedule& schedule_;
+    const Sequence& sequence_;
+    const Item& item_;
+    const Scratch& scratch_;
+    const Shape shape_;
+    const kernels::ExtentRule rule_;
+    const Rules rules_;
+    const std::int64_t total_;  // rows of all heads
+    Unit unit_;
+
+    std::int64_t chunk_ = 0;  // first key
+    bool finite_ = true;      // v of the chunk
+    bool open_ = false;       // is a group under way?
+    Group group_{};
+    GroupRows rows_{};        // of the group under way, where its rules need them
+    BlockSoftmax softmax_{};  // of the block whose scores came last
+};
+
+}  // namespace
+}  // namespace rocforge::cpu::tiles
+#endif

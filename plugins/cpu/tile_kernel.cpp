@@ -1,0 +1,182 @@
+// The bf16 tile kernel's two instances, what they need of machine and system, and their scratch. The region between push and pop alone is compiled
+// for AVX-512: options for the whole file would leak such code into the inline functions that it shares with others.
+#include "plugins/cpu/tile_kernel.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <string>
+
+#include "plugins/cpu/tile_layout.h"
+
+#if defined(__x86_64__)
+#include <cpuid.h>
+#include <immintrin.h>
+#include <sys/syscall.h>
+
+#include "kernels/common/half.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 warns of the undefined registers of its own intrinsics
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include "plugins/cpu/tile_item-inl.h"
+
+namespace rocforge::cpu::tiles {
+namespace {
+
+template <class Unit>
+void attend_item(const Attention& a, const Pointers& p, const Schedule& schedule, const Placed& placed, const Scratch& scratch) {
+    ItemRun<Unit>(a, p, schedule, placed, scratch).run();
+}
+
+}  // namespace
+}  // namespace rocforge::cpu::tiles
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#endif
+
+namespace rocforge::cpu {
+namespace tiles {
+
+std::int64_t carve(const Attention& a, std::int64_t rows, char* base, Scratch* scratch) {
+    constexpr std::int64_t kAlign = 256;  // bytes
+    const Shape shape(a);
+    const std::int64_t groups = (rows + kGroup - 1) / kGroup, blocks = shape.chunk / kBlock;
+    std::int64_t used = 0;
+    const auto take = [&]<class T>(std::int64_t count, T*) {
+        char* start = base ? base + used : nullptr;
+        used += round_up(count * std::int64_t{sizeof(T)}, kAlign);
+        return reinterpret_cast<T*>(start);
+    };
+    const auto elems = [&](std::int64_t count) { return take(count, static_cast<Bf16*>(nullptr)); };
+    const auto floats = [&](std::int64_t count) { return take(count, static_cast<float*>(nullptr)); };
+    const Scratch laid{
+        .q = elems(groups * 2 * shape.q_elems_of_tile()),
+        .k = elems(blocks * shape.k_elems_of_block()),
+        .v = elems(shape.strips * shape.v_elems_of_strip()),
+        .p = elems(blocks * 2 * kTileElems),
+        .o = floats(groups * shape.o_floats_of_group()),
+        .s = floats(kSquare),
+        .all_s = floats(blocks * kSquare),
+        .minus_peak = floats(groups * kGroup),
+        .sums = floats(groups * kGroup * kTile),
+        .chunk_sums = floats(kGroup * kTile),
+        .started = take(groups, static_cast<bool*>(nullptr)),
+    };
+    if (scratch) *scratch = laid;
+    return used;
+}
+
+std::int64_t item_rows(const Attention& a) {
+    constexpr std::int64_t kL2Bytes = 1 << 20;  // where the system does not tell
+    static const std::int64_t l2_bytes = std::max<std::int64_t>(sysconf(_SC_LEVEL2_CACHE_SIZE), kL2Bytes);
+    const Shape shape(a);
+    const std::int64_t bytes_of_row = shape.steps * kBlock * 2 + shape.strips * kBlock * 4 + kTile * 4 + 4;
+    const std::int64_t fitting = l2_bytes / 2 / bytes_of_row;
+    return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(fitting, 1)))),
+                                    kMinRows, kMaxRows);
+}
+
+}  // namespace tiles
+
+bool tiles_take(const Attention& a) {
+    return a.q.type == Type::bf16 && a.k.type == Type::bf16 && a.v.type == Type::bf16 && !a.k_scale.present() && !a.v_scale.present() && !a.dropout &&
+           a.group() * a.max_seq_q > tiles::kFewRows;
+}
+
+#if defined(__x86_64__)
+namespace {
+
+std::atomic<const Kernel*> the_rows_kernel = nullptr;  // the AVX-512 kernel, always the same one
+const Kernel* rows_kernel() { return the_rows_kernel.load(std::memory_order_acquire); }
+
+std::int64_t slice_bytes(const Attention& a, std::int64_t rows) {
+    return std::max(tiles::carve(a, rows, nullptr, nullptr), rows_kernel()->slice_bytes(a, rows));
+}
+
+// Items of few rows, which a ragged batch may hold, are the AVX-512 kernel's.
+template <class Unit>
+void attend(const Attention& a, const Pointers& p, const Schedule& schedule, std::int64_t begin, std::int64_t end, char* slice) {
+    tiles::Scratch scratch;
+    tiles::carve(a, schedule.item_rows, slice, &scratch);
+    for (std::int64_t i = begin; i < end; ++i) {
+        const Placed placed = place(a, schedule, i, false);
+        if (placed.item.heads * placed.item.rows <= rows_kernel()->few_rows)
+            rows_kernel()->attend(a, p, schedule, i, i + 1, slice);
+        else
+            tiles::attend_item<Unit>(a, p, schedule, placed, scratch);
+    }
+}
+
+struct Cpuid {
+    unsigned a = 0, b = 0, c = 0, d = 0;
+    Cpuid(unsigned leaf, unsigned sub_leaf) { __get_cpuid_count(leaf, sub_leaf, &a, &b, &c, &d); }
+};
+
+// State components that the system saves: 17 and 18 are AMX's configuration and tiles.
+bool system_saves_tiles() {
+    if (!(Cpuid(1, 0).c >> 27 & 1)) return false;  // OSXSAVE
+    unsigned low = 0, high = 0;
+    asm volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    return (low >> 17 & 3) == 3;
+}
+
+// Linux gives a process the tiles' 8 KiB of state a thread when it asks (Documentation/arch/x86/xstate.rst).
+std::string ask_for_tiles() {
+    constexpr long kRequest = 0x1023, kTileData = 18;
+    if (syscall(SYS_arch_prctl, kRequest, kTileData) == 0) return {};
+    return std::string("the system refuses this process AMX's state: ") + std::strerror(errno);
+}
+
+std::string amx_lacks() {
+    const unsigned d = Cpuid(7, 0).d;
+    if (!(d >> 22 & 1) || !(d >> 24 & 1)) return "the processor lacks AMX-BF16";
+    if (!system_saves_tiles()) return "the system does not save AMX's state";
+    return ask_for_tiles();
+}
+
+std::string avx512_bf16_lacks() { return Cpuid(7, 1).a >> 5 & 1 ? "" : "the processor lacks AVX512-BF16"; }
+
+template <class Unit> const Kernel* kernel_of(const char* isa, double flops_per_us) {
+    static const Kernel kKernel = [&] {
+        Kernel kernel = *rows_kernel();  // panels, splits and their merge are the same
+        kernel.isa = isa;
+        kernel.flops_per_us = flops_per_us;
+        kernel.item_rows = tiles::item_rows;
+        kernel.slice_bytes = slice_bytes;
+        kernel.attend = attend<Unit>;
+        return kernel;
+    }();
+    return &kKernel;
+}
+
+}  // namespace
+
+const Kernel* tile_kernel(MatrixUnit unit, const Kernel& rows, std::string* why) {
+    static const std::string no_avx512_bf16 = avx512_bf16_lacks(), no_amx = no_avx512_bf16.empty() ? amx_lacks() : no_avx512_bf16;
+    *why = unit == MatrixUnit::amx ? no_amx : no_avx512_bf16;
+    if (!why->empty()) return nullptr;
+    the_rows_kernel.store(&rows, std::memory_order_release);
+    return unit == MatrixUnit::amx ? kernel_of<tiles::Amx>("amx", 500e3) : kernel_of<tiles::Avx512Bf16>("avx512_bf16", 100e3);
+}
+#else
+const Kernel* tile_kernel(MatrixUnit, const Kernel&, std::string* why) {
+    *why = "it is no instruction set of this architecture";
+    return nullptr;
+}
+#endif
+
+}  // namespace rocforge::cpu

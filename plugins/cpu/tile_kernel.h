@@ -1,0 +1,23 @@
+// The bf16 prefill kernel on matrix units: which problems it takes, and whether this machine can run it. Items, splits and their merge are
+// schedule.cpp's and the AVX-512 kernel's; plugins/cpu/README.md, section "Tiles", tells how it works.
+#ifndef ROCFORGE_PLUGINS_CPU_TILE_KERNEL_H
+#define ROCFORGE_PLUGINS_CPU_TILE_KERNEL_H
+
+#include <string>
+
+#include "plugins/cpu/attention.h"
+
+namespace rocforge::cpu {
+
+// amx: AMX-BF16's tiles; avx512_bf16: vdpbf16ps on the same packed operands.
+enum class MatrixUnit { amx, avx512_bf16 };
+
+// Does the tile kernel run this problem? bf16 q, k and v without scales and dropout, and more rows than a decode step has; out of any type.
+bool tiles_take(const Attention&);
+
+// The kernel, for the life of the process, or null and in *why what the machine or the system lacks. `rows` is the AVX-512 kernel: it runs the items
+// of few rows that a ragged batch holds, and merges splits. Asks the system for AMX's state once a process.
+const Kernel* tile_kernel(MatrixUnit, const Kernel& rows, std::string* why);
+
+}  // namespace rocforge::cpu
+#endif

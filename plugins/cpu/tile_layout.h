@@ -1,0 +1,73 @@
+// What the bf16 tile kernel keeps in memory: the packed forms of q, k, v, of the probabilities and the output, common to all matrix units, and one
+// worker's slice of the workspace. Integers alone: no instruction set, no math.
+#ifndef ROCFORGE_PLUGINS_CPU_TILE_LAYOUT_H
+#define ROCFORGE_PLUGINS_CPU_TILE_LAYOUT_H
+
+#include <cstdint>
+
+#include "plugins/cpu/attention.h"
+
+namespace rocforge::cpu::tiles {
+
+using Bf16 = std::uint16_t;
+
+// A tile is 16 rows of 64 bytes. Units multiply  C [16 x 16, f32] += A [16 x 32, bf16] * B [32 x 16, bf16], B with rows 2n and 2n + 1 interleaved:
+// row n of the tile holds elements (2n, column), (2n + 1, column) for column 0..15.
+//
+//   q  A  [row tile][step of 32 dims]                 rows of q, zero-padded
+//   k  B  [block of 32 keys][step][2 tiles of keys]   a transpose of dwords: a pair of dims is a dword of k
+//   s  C  [2 row tiles][2 tiles of keys]              scores of 32 rows and 32 keys
+//   p  A  [block of 32 keys][2 row tiles]             probabilities of 32 rows: 64 bytes are a row's block
+//   v  B  [strip of 32 dims][block of 32 keys][2]     two rows of v interleaved, lane by lane of 128 bits (see kColumn)
+//   o  C  [group of 32 rows][strip][2 row tiles][2]   unnormalised output
+constexpr std::int64_t kTile = 16;                 // rows, and dwords of a row
+constexpr std::int64_t kTileElems = 512;           // bf16 of a tile
+constexpr std::int64_t kTileFloats = 256;          // f32 of a tile
+constexpr std::int64_t kGroup = 32;                // rows that are computed together
+constexpr std::int64_t kBlock = 32;                // keys of one step of p * v; also the dims of a step and of a strip
+constexpr std::int64_t kSquare = 4 * kTileFloats;  // f32 of 32 x 32
+constexpr std::int64_t kChunkBlocks = 8;           // blocks of keys that are packed at once, unless dims are large
+constexpr std::int64_t kMaxRows = 1024;            // of an item: packing K and V then costs some 3% of the products
+constexpr std::int64_t kMinRows = 64;
+constexpr std::int64_t kFewRows = 8;  // up to so many rows, packing costs more than it gains
+
+// V's columns 0..31 of a strip as unpacklo and unpackhi leave them: tile 0 holds dims 0-3, 8-11, 16-19, 24-27, tile 1 the others.
+
+// The problem in tiles.
+struct Shape {
+    std::int64_t steps;   // of 32 dims
+    std::int64_t strips;  // of 32 dims of v
+    std::int64_t chunk;   // keys that are packed at once
+
+    explicit Shape(const Attention& a)
+        : steps((a.dim + kBlock - 1) / kBlock),
+          strips((a.dim_v + kBlock - 1) / kBlock),
+          // K and V of a chunk stay within 256 KiB of L2.
+          chunk(kBlock * (steps + strips <= 16 ? kChunkBlocks : kChunkBlocks / 2)) {}
+
+    std::int64_t q_elems_of_tile() const { return steps * kTileElems; }
+    std::int64_t k_elems_of_block() const { return steps * 2 * kTileElems; }
+    std::int64_t v_elems_of_strip() const { return chunk / kBlock * 2 * kTileElems; }
+    std::int64_t o_floats_of_group() const { return strips * kSquare; }
+};
+
+// One worker's slice.
+struct Scratch {
+    Bf16 *q, *k, *v, *p;
+    float* o;
+    float* s;           // of one block
+    float* all_s;       // of all blocks of a chunk: the careful path
+    float* minus_peak;  // [row] the running maximum's negative; the lowest float stands for none
+    float* sums;        // [row][16 lanes]
+    float* chunk_sums;  // [32 rows][16 lanes]
+    bool* started;      // [group]: is anything in o yet?
+};
+
+// Bytes of a slice for items of at most `rows` rows; fills *scratch when `base` is not null.
+std::int64_t carve(const Attention&, std::int64_t rows, char* base, Scratch* scratch);
+
+// The most rows of an item: q and o of an item stay within half of L2.
+std::int64_t item_rows(const Attention&);
+
+}  // namespace rocforge::cpu::tiles
+#endif

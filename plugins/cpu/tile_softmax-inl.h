@@ -1,0 +1,260 @@
+// What happens to a block's 32 x 32 scores between the two products: to logits in units of log2, exclusion, probabilities in bf16 against a stale
+// maximum. Part of tile_kernel.cpp: compiled for AVX-512 alone.
+//
+// The maximum is stale: a row keeps what an early block showed and takes no maximum after that. Larger logits only make larger probabilities, in
+// range until 2^127; a row whose chunk sums up to more than kMostSum is done again by the careful path of tile_item-inl.h, which is rare.
+#ifndef ROCFORGE_PLUGINS_CPU_TILE_SOFTMAX_INL_H
+#define ROCFORGE_PLUGINS_CPU_TILE_SOFTMAX_INL_H
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/common/half.h"
+#include "plugins/cpu/tile_layout.h"
+
+namespace rocforge::cpu::tiles {
+namespace {
+
+constexpr float kInfinity = __builtin_huge_valf();
+constexpr float kLowest = -3.402823466e38f;  // the lowest finite float
+constexpr float kLog2e = 1.44269504f;
+constexpr float kMostSum = 65536;  // values of v up to 2^110 cannot overflow the output
+
+// 2^y for any y: polynomial on [0, 1), exact at 0, relative error 8.6e-5 (a bf16 probability rounds by 2e-3). 2^-inf is 0, NaN stays.
+inline __m512 exp2_of(__m512 y) {
+    const __m512 f = _mm512_reduce_ps(y, 9);  // y - floor(y), no exceptions
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(0x1.3baaa69017981p-4f), f, _mm512_set1_ps(0x1.d237898241105p-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.63e658f1179f3p-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(p, y);
+}
+
+// 2^y to 2e-7, for logits.
+inline __m512 exact_exp2_of(__m512 y) {
+    const __m512 f = _mm512_reduce_ps(y, 9);
+    __m512 p = _mm512_set1_ps(0x1.c541741ce6ec3p-13f);
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.46d64d19b2fa3p-10f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.3d0b9206ba73bp-7f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.c6891135590acp-5f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.ebfd579719916p-3f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(0x1.62e42b5e68032p-1f));
+    p = _mm512_fmadd_ps(p, f, _mm512_set1_ps(1.0f));
+    return _mm512_scalef_ps(p, y);
+}
+
+// tanh(x) to 3e-7 absolute: multiplied by the softcap it is an error of a logit.
+inline __m512 tanh_of(__m512 x) {
+    const __m512 grown = exact_exp2_of(_mm512_mul_ps(x, _mm512_set1_ps(2 * kLog2e))), one = _mm512_set1_ps(1.0f);
+    return _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2.0f), _mm512_add_ps(grown, one)));
+}
+
+// Scores of row r of a block: keys 0..15, keys 16..31 lie a tile further.
+inline float* score_row(float* s, std::int64_t r) { return s + r / kTile * 2 * kTileFloats + r % kTile * kTile; }
+
+inline __m512i to_bf16(__m512 low, __m512 high) { return reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)); }
+
+// The rows of a group as the rules see them.
+struct GroupRows {
+    std::int64_t row[kGroup];   // i, local to the sequence
+    std::int64_t head[kGroup];  // query head
+    kernels::Extent keys[kGroup];
+};
+
+// Bit j: does the row attend to key `first + j`, by its extent?
+inline std::uint32_t inside(const kernels::Extent& keys, std::int64_t first) {
+    const std::int64_t low = kernels::ExtentRule::clamp(keys.first - first, 0, kBlock),
+                       high = kernels::ExtentRule::clamp(keys.end - first, 0, kBlock);
+    return low >= high ? 0u : static_cast<std::uint32_t>(((std::uint64_t{1} << high) - 1) & ~((std::uint64_t{1} << low) - 1));
+}
+
+// -inf where the extent excludes; all that a block of a plain problem with a positive scale needs.
+void exclude(float* s, const GroupRows& rows, std::int64_t key_first) {
+    const __m512 excluded = _mm512_set1_ps(-kInfinity);
+    for (std::int64_t r = 0; r < kGroup; ++r) {
+        const std::uint32_t out = ~inside(rows.keys[r], key_first);
+        float* row = score_row(s, r);
+        _mm512_mask_store_ps(row, static_cast<__mmask16>(out), excluded);
+        _mm512_mask_store_ps(row + kTileFloats, static_cast<__mmask16>(out >> 16), excluded);
+    }
+}
+
+// 16 elements of an additive mask from element `at` on; lanes that `wanted` leaves out are not read.
+__m512 load_added(const Operand& mask, const void* data, std::int64_t at, __mmask16 wanted) {
+    if (mask.last == 1 && mask.type == Type::f32) return _mm512_maskz_loadu_ps(wanted, static_cast<const float*>(data) + at);
+    if (mask.last == 1) {
+        const __m256i halves = _mm256_maskz_loadu_epi16(wanted, static_cast<const std::uint16_t*>(data) + at);
+        if (mask.type == Type::f16) return _mm512_cvtph_ps(halves);
+        return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
+    }
+    alignas(64) float element[kTile] = {};
+    for (std::int64_t j = 0; j < kTile; ++j) {
+        if (!(wanted >> j & 1)) continue;
+        const std::int64_t from = at + j * mask.last;
+        if (mask.type == Type::f32)
+            element[j] = static_cast<const float*>(data)[from];
+        else
+            element[j] = mask.type == Type::f16 ? kernels::f32_from_f16(static_cast<const std::uint16_t*>(data)[from])
+                                                : kernels::f32_from_bf16(static_cast<const std::uint16_t*>(data)[from]);
+    }
+    return _mm512_load_ps(element);
+}
+
+// Of the lanes that are wanted, those that a boolean mask keeps.
+__mmask16 load_kept(const Operand& mask, const void* data, std::int64_t at, __mmask16 wanted) {
+    const std::uint8_t* keep = static_cast<const std::uint8_t*>(data) + at;
+    if (mask.last == 1) {
+        const __m128i bytes = _mm_maskz_loadu_epi8(wanted, keep);
+        return _mm_test_epi8_mask(bytes, bytes);
+    }
+    std::uint32_t kept = 0;
+    for (std::int64_t j = 0; j < kTile; ++j) kept |= static_cast<std::uint32_t>((wanted >> j & 1) && keep[j * mask.last]) << j;
+    return static_cast<__mmask16>(kept);
+}
+
+// What makes a score a logit. Logits and maxima are in units of log2 where a positive factor is all that there is to do, so that a probability costs
+// one multiplication less; else in natural units, in which a mask's lowest floats have room.
+struct Rules {
+    const Attention& a;
+    const Pointers& p;
+    std::int64_t batch, diagonal;
+    bool plain;        // a positive factor is all
+    float scale;       // from scores to the unit
+    float unit_log2;   // from the unit to log2
+    float unit_log_e;  // and to natural logarithms
+
+    Rules(const Attention& attention, const Pointers& pointers, std::int64_t b, std::int64_t the_diagonal)
+        : a(attention),
+          p(pointers),
+          batch(b),
+          diagonal(the_diagonal),
+          plain(attention.scale > 0 && attention.softcap == 0 && !attention.alibi && !attention.mask.present()),
+          scale(plain ? attention.scale * kLog2e : attention.scale),
+          unit_log2(plain ? 1 : kLog2e),
+          unit_log_e(plain ? 0.693147181f : 1) {}
+};
+
+// 16 scores of row r, keys from `key` on, to logits: -inf for a key that is excluded and for no other that was finite.
+inline __m512 logits_of(__m512 s, const Rules& rules, std::int64_t head, std::int64_t row, std::int64_t key, __mmask16 inside_lanes) {
+    const Attention& a = rules.a;
+    __m512 x = _mm512_mul_ps(s, _mm512_set1_ps(rules.scale));
+    if (a.softcap != 0) x = _mm512_mul_ps(tanh_of(_mm512_mul_ps(s, _mm512_set1_ps(a.scale / a.softcap))), _mm512_set1_ps(a.softcap));
+    if (a.alibi) {
+        const __m512 lane = _mm512_setr_ps(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        const __m512 ahead = _mm512_sub_ps(_mm512_set1_ps(static_cast<float>(row + rules.diagonal - key)), lane);
+        x = _mm512_fnmadd_ps(_mm512_set1_ps(rules.p.alibi_slopes[head]), _mm512_abs_ps(ahead), x);
+    }
+    __mmask16 kept = inside_lanes;
+    if (a.mask.present()) {
+        const std::int64_t at = a.mask.offset(rules.batch, head, row) + key * a.mask.last;
+        if (a.mask.type == Type::boolean) {
+            kept = load_kept(a.mask, rules.p.mask, at, kept);
+        } else {
+            const __m512 added = load_added(a.mask, rules.p.mask, at, kept);
+            kept &= static_cast<__mmask16>(~_mm512_cmp_ps_mask(added, _mm512_set1_ps(-kInfinity), _CMP_EQ_OQ));
+            x = _mm512_add_ps(x, added);
+        }
+    }
+    // No finite value excludes: a sum that overflows stays finite. The operands' order keeps a NaN.
+    return _mm512_mask_blend_ps(kept, _mm512_set1_ps(-kInfinity), _mm512_max_ps(_mm512_set1_ps(kLowest), x));
+}
+
+void to_logits(float* s, const Rules& rules, const GroupRows& rows, std::int64_t key_first) {
+    for (std::int64_t r = 0; r < kGroup; ++r) {
+        const std::uint32_t in = inside(rows.keys[r], key_first);
+        float* row = score_row(s, r);
+        for (int half = 0; half < 2; ++half, row += kTileFloats) {
+            const __mmask16 lanes = static_cast<__mmask16>(in >> (16 * half));
+            _mm512_store_ps(row, logits_of(_mm512_load_ps(row), rules, rows.head[r], rows.row[r], key_first + 16 * half, lanes));
+        }
+    }
+}
+
+// The negative maximum of a row over `blocks` blocks of scores times `scale`; NaN is passed over, the lowest float stands for none.
+inline float minus_peak_of(float* s, std::int64_t blocks, std::int64_t r, __m512 scale) {
+    __m512 peak = _mm512_set1_ps(kLowest);
+    for (std::int64_t block = 0; block < blocks; ++block) {
+        const float* row = score_row(s + block * kSquare, r);
+        peak = _mm512_max_ps(_mm512_mul_ps(_mm512_load_ps(row), scale), peak);
+        peak = _mm512_max_ps(_mm512_mul_ps(_mm512_load_ps(row + kTileFloats), scale), peak);
+    }
+    return -_mm512_reduce_max_ps(peak);
+}
+
+// One block's scores on their way to probabilities, row by row, so that a matrix unit can work in between.
+struct BlockSoftmax {
+    float* s = nullptr;
+    Bf16* p = nullptr;
+    float* sums = nullptr;  // [32][16]
+    float* minus_peak = nullptr;
+    const Rules* rules = nullptr;
+    const GroupRows* rows = nullptr;
+    std::int64_t key_first = 0;
+    bool cut = false;    // some row's extent ends within the block
+    bool first = false;  // of its rows' blocks: it shows the maximum that they keep
+
+    // The pass before rows(): nothing for a plain block.
+    void prepare() const {
+        if (!s) return;
+        if (!rules->plain)
+            to_logits(s, *rules, *rows, key_first);
+        else if (cut)
+            exclude(s, *rows, key_first);
+        if (first)
+            for (std::int64_t r = 0; r < kGroup; ++r) minus_peak[r] = minus_peak_of(s, 1, r, factor());
+        if (!rules->plain) shift();
+    }
+    __m512 factor() const { return _mm512_set1_ps(rules->plain ? rules->scale : 1.0f); }
+
+private:
+    // Natural logits to differences from the maximum in units of log2.
+    void shift() const {
+        for (std::int64_t r = 0; r < kGroup; ++r)
+            for (float* at : {score_row(s, r), score_row(s, r) + kTileFloats})
+                _mm512_store_ps(at,
+                                _mm512_mul_ps(_mm512_add_ps(_mm512_load_ps(at), _mm512_set1_ps(minus_peak[r])), _mm512_set1_ps(rules->unit_log2)));
+    }
+};
+
+// The rows that are still to do. By value in the unit's loop, so that it stays in registers.
+class SoftmaxRows {
+public:
+    explicit SoftmaxRows(const BlockSoftmax& block)
+        : s_(block.s),
+          p_(block.p),
+          sums_(block.sums),
+          minus_peak_(block.s && block.rules->plain ? block.minus_peak : kNone),
+          left_(block.s ? kGroup : 0) {
+        factor_ = block.s ? block.factor() : _mm512_setzero_ps();
+    }
+    void run(std::int64_t rows) {
+        for (const std::int64_t stop = left_ > rows ? left_ - rows : 0; left_ > stop; --left_) one();
+    }
+    void finish() { run(kGroup); }
+
+private:
+    static constexpr float kNone[kGroup] = {};  // of a block whose logits are differences already
+
+    void one() {
+        const __m512 minus_peak = _mm512_set1_ps(*minus_peak_++);
+        const __m512 low = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(s_), factor_, minus_peak));
+        const __m512 high = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(s_ + kTileFloats), factor_, minus_peak));
+        _mm512_store_ps(sums_, _mm512_add_ps(_mm512_load_ps(sums_), _mm512_add_ps(low, high)));
+        _mm512_store_si512(p_, to_bf16(low, high));
+        s_ += kTile;
+        if (left_ == kTile + 1) s_ += kTileFloats;  // from the first row tile to the second
+        p_ += kBlock;
+        sums_ += kTile;
+    }
+
+    const float* s_;
+    Bf16* p_;
+    float* sums_;
+    const float* minus_peak_;
+    std::int64_t left_;
+    __m512 factor_;
+};
+
+}  // namespace
+}  // namespace rocforge::cpu::tiles
+#endif

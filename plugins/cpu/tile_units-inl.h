@@ -1,0 +1,152 @@
+// The matrix units behind one concept: they multiply packed tiles (layouts: tile_layout.h) and differ in nothing else. Part of tile_kernel.cpp.
+//
+//   scores(q, k, s, softmax)   the 32 x 32 scores of a group and a block of keys; on the way, the softmax of the block before it
+//   output(p, v, o, add)       a group's share of a strip of the output, from `blocks` blocks of keys; added to what is there, or in its place
+//   settle()                   both may leave their result in registers until the next call: it is in memory now
+#ifndef ROCFORGE_PLUGINS_CPU_TILE_UNITS_INL_H
+#define ROCFORGE_PLUGINS_CPU_TILE_UNITS_INL_H
+
+#include <immintrin.h>
+
+#include "plugins/cpu/tile_amx-inl.h"
+#include "plugins/cpu/tile_softmax-inl.h"
+
+namespace rocforge::cpu::tiles {
+namespace {
+
+// A square of 2 x 2 result tiles (0..3) from two tiles of A (4, 5) and two of B (6, 7). A tile store keeps the matrix unit waiting for the result's
+// latency and then for itself; so a square stays in registers until the first step of the next one, where each store comes just before
+// the register is needed again and products of other tiles are under way.
+template <class Tiles> class TileUnit {
+public:
+    explicit TileUnit(const Shape& shape) : shape_(shape) { Tiles::configure(); }
+    ~TileUnit() { Tiles::release(); }
+    TileUnit(const TileUnit&) = delete;
+    TileUnit& operator=(const TileUnit&) = delete;
+
+    void scores(const Bf16* q, const Bf16* k, float* s, const BlockSoftmax& softmax) {
+        const Operands step{q, q + shape_.q_elems_of_tile(), k, kTileElems, 2 * kTileElems};
+        first_step<false>(step, nullptr);
+        owed_ = s;
+        softmax.prepare();
+        SoftmaxRows rows(softmax);
+        const std::int64_t each = shape_.steps > 1 ? (kGroup + 4 * shape_.steps - 5) / (4 * shape_.steps - 4) : 0;
+        for (std::int64_t n = 1; n < shape_.steps; ++n) further_step(step.at(n), [&] { rows.run(each); });
+        rows.finish();
+    }
+
+    void output(const Bf16* p, const Bf16* v, std::int64_t blocks, float* o, bool add) {
+        const Operands step{p, p + kTileElems, v, 2 * kTileElems, 2 * kTileElems};
+        if (add)
+            first_step<true>(step, o);
+        else
+            first_step<false>(step, o);
+        owed_ = o;
+        for (std::int64_t n = 1; n < blocks; ++n) further_step(step.at(n), [] {});
+    }
+
+    void settle() {
+        if (!owed_) return;
+        pay<0>(), pay<1>(), pay<2>(), pay<3>();
+        owed_ = nullptr;
+    }
+
+private:
+    struct Operands {
+        const Bf16 *a0, *a1, *b;
+        std::int64_t a_stride, b_stride;  // elements a step
+        Operands at(std::int64_t n) const { return {a0 + n * a_stride, a1 + n * a_stride, b + n * b_stride, a_stride, b_stride}; }
+    };
+
+    template <int kC> void pay() {
+        if (owed_) Tiles::template store<kC>(owed_ + kC * kTileFloats);
+    }
+    template <int kC, bool kAdd> void begin(const float* o) {
+        pay<kC>();
+        if constexpr (kAdd)
+            Tiles::template load<kC>(o + kC * kTileFloats);
+        else
+            Tiles::template zero<kC>();
+    }
+    template <bool kAdd> void first_step(const Operands& from, const float* o) {
+        Tiles::template load<4>(from.a0);
+        Tiles::template load<6>(from.b);
+        begin<0, kAdd>(o);
+        Tiles::template multiply<0, 4, 6>();
+        Tiles::template load<7>(from.b + kTileElems);
+        begin<1, kAdd>(o);
+        Tiles::template multiply<1, 4, 7>();
+        Tiles::template load<5>(from.a1);
+        begin<2, kAdd>(o);
+        Tiles::template multiply<2, 5, 6>();
+        begin<3, kAdd>(o);
+        Tiles::template multiply<3, 5, 7>();
+    }
+    template <class Between> void further_step(const Operands& from, const Between& between) {
+        Tiles::template load<4>(from.a0);
+        Tiles::template load<6>(from.b);
+        Tiles::template multiply<0, 4, 6>();
+        between();
+        Tiles::template load<7>(from.b + kTileElems);
+        Tiles::template multiply<1, 4, 7>();
+        between();
+        Tiles::template load<5>(from.a1);
+        Tiles::template multiply<2, 5, 6>();
+        between();
+        Tiles::template multiply<3, 5, 7>();
+        between();
+    }
+
+    const Shape& shape_;
+    float* owed_ = nullptr;  // where the square in registers belongs
+};
+
+using Amx = TileUnit<AmxTiles>;
+
+// A result tile is 16 registers; each row of B is loaded once and meets 16 broadcast pairs of A.
+class Avx512Bf16 {
+public:
+    explicit Avx512Bf16(const Shape& shape) : shape_(shape) {}
+
+    void scores(const Bf16* q, const Bf16* k, float* s, const BlockSoftmax& softmax) {
+        softmax.prepare();
+        SoftmaxRows(softmax).finish();
+        for (int c = 0; c < 4; ++c)
+            tile<false>(q + c / 2 * shape_.q_elems_of_tile(), kTileElems, k + c % 2 * kTileElems, 2 * kTileElems, shape_.steps, s + c * kTileFloats);
+    }
+    void output(const Bf16* p, const Bf16* v, std::int64_t blocks, float* o, bool add) {
+        for (int c = 0; c < 4; ++c) {
+            const Bf16 *a = p + c / 2 * kTileElems, *b = v + c % 2 * kTileElems;
+            if (add)
+                tile<true>(a, 2 * kTileElems, b, 2 * kTileElems, blocks, o + c * kTileFloats);
+            else
+                tile<false>(a, 2 * kTileElems, b, 2 * kTileElems, blocks, o + c * kTileFloats);
+        }
+    }
+    void settle() {}
+
+private:
+    template <bool kAdd> static void tile(const Bf16* a, std::int64_t a_stride, const Bf16* b, std::int64_t b_stride, std::int64_t steps, float* c) {
+        __m512 sum[16];
+#pragma GCC unroll 16
+        for (int r = 0; r < 16; ++r) sum[r] = kAdd ? _mm512_load_ps(c + r * kTile) : _mm512_setzero_ps();
+        for (std::int64_t n = 0; n < steps; ++n, a += a_stride, b += b_stride)
+            for (int pair = 0; pair < 16; ++pair) {
+                const __m512i row = _mm512_load_si512(b + pair * 32);
+#pragma GCC unroll 16
+                for (int r = 0; r < 16; ++r) {
+                    std::int32_t two = 0;
+                    std::memcpy(&two, a + r * 32 + pair * 2, sizeof two);
+                    sum[r] = _mm512_dpbf16_ps(sum[r], (__m512bh)_mm512_set1_epi32(two), (__m512bh)row);
+                }
+            }
+#pragma GCC unroll 16
+        for (int r = 0; r < 16; ++r) _mm512_store_ps(c + r * kTile, sum[r]);
+    }
+
+    const Shape& shape_;
+};
+
+}  // namespace
+}  // namespace rocforge::cpu::tiles
+#endif
