@@ -154,6 +154,14 @@ Wanted wanted_device(const std::string& name) {
     return {0, -1, name};
 }
 
+// Throws Unavailable where nothing can be run for want of memory. What is wrong with a table that is lent, the laws tell.
+void demand_memory(kit::Subject& subject) {
+    if (!subject.present() || subject.on_host()) return;
+    try {
+        subject.lent();
+    } catch (const kit::Broken&) {}
+}
+
 // The backend's table for the device that is wanted, else its first that has one here.
 std::unique_ptr<kit::Subject> open_subject(const VerifyFlags& flags, const Loaded& loaded) {
     const Wanted wanted = wanted_device(flags.device);
@@ -168,7 +176,7 @@ std::unique_ptr<kit::Subject> open_subject(const VerifyFlags& flags, const Loade
                                                                        .arch = wanted.arch,
                                                                        .level = flags.full() ? kit::Level::full : kit::Level::quick,
                                                                        .seed = flags.seed});
-            if (subject->present() && !subject->on_host()) subject->lent();
+            demand_memory(*subject);
             return subject;
         } catch (const kit::Unavailable& unavailable) {
             why_not.push_back(fmt::format("{}: {}", rocforge_kind_name(api->device_kind), unavailable.what()));

@@ -15,6 +15,13 @@ void demand(rf_code code, const rf_error& error, const char* doing) {
 
 std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
+// The slots of the tables, in their order, all of them pointers.
+constexpr const char* kMemorySlots[] = {"allocate", "release", "to_device", "to_host", "stream_create", "stream_destroy", "synchronize"};
+constexpr const char* kTimerSlots[] = {"create", "destroy", "record", "elapsed_us"};
+constexpr const char* kGraphSlots[] = {"begin", "end", "replay", "destroy"};
+static_assert(sizeof(rf_memory_api) == 8 + sizeof kMemorySlots && sizeof(rf_timer_api) == 8 + sizeof kTimerSlots &&
+              sizeof(rf_graph_api) == 8 + sizeof kGraphSlots);
+
 template <class Make, class... Rest> void* made(const LentDevice& device, const char* doing, Make make, Rest... rest) {
     void* handle = nullptr;
     rf_error error = empty_error();
@@ -24,19 +31,29 @@ template <class Make, class... Rest> void* made(const LentDevice& device, const 
 
 }  // namespace
 
-template <class Table> const Table* LentDevice::table(const char* id) const {
-    const auto extension = backend_.api().extension;
-    const auto* found = extension ? static_cast<const Table*>(extension(backend_.self(), id)) : nullptr;
-    if (found && found->struct_size < sizeof(Table)) throw Broken(std::string(id) + ": its table lacks a slot");
+template <class Table> const Table* LentDevice::table(const char* id, std::span<const char* const> slots) const {
+    const rf_backend_api& api = backend_.api();
+    const auto* found = RF_HAS(&api, extension) && api.extension ? static_cast<const Table*>(api.extension(backend_.self(), id)) : nullptr;
+    if (!found) return nullptr;
+    constexpr std::size_t kFirstSlot = offsetof(Table, reserved) + sizeof found->reserved;
+    const std::size_t size = kFirstSlot + slots.size_bytes();
+    if (found->struct_size < size)
+        throw Broken(std::string(id) + ": its table has " + std::to_string(found->struct_size) + " bytes, its slots take " + std::to_string(size));
+    if (found->reserved) throw Broken(std::string(id) + ": reserved is " + std::to_string(found->reserved) + ", not 0");
+    for (std::size_t n = 0; n < slots.size(); ++n) {
+        const void* slot = nullptr;
+        std::memcpy(&slot, reinterpret_cast<const std::byte*>(found) + kFirstSlot + n * sizeof slot, sizeof slot);
+        if (!slot) throw Broken(std::string(id) + ": its slot " + slots[n] + " is NULL; a table that is offered is whole");
+    }
     return found;
 }
 
 LentDevice::LentDevice(const Backend& backend, const rf_device& device)
     : backend_(backend),
       device_(device),
-      memory_(table<rf_memory_api>("rocforge.memory/1")),
-      timer_(table<rf_timer_api>("rocforge.timer/1")),
-      graph_(table<rf_graph_api>("rocforge.graph/1")) {}
+      memory_(table<rf_memory_api>("rocforge.memory/1", kMemorySlots)),
+      timer_(table<rf_timer_api>("rocforge.timer/1", kTimerSlots)),
+      graph_(table<rf_graph_api>("rocforge.graph/1", kGraphSlots)) {}
 
 void LentDevice::to_device(void* dst, const void* src, std::uint64_t bytes, void* stream) const {
     rf_error error = empty_error();

@@ -7,6 +7,7 @@
 #include "image.h"
 
 #include <cstddef>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,7 @@ namespace rocforge::conformance {
 
 class LentDevice {
 public:
+    // Throws Broken where a table that is offered is not whole.
     LentDevice(const Backend&, const rf_device&);
     const Backend& backend() const { return backend_; }
     const rf_device& device() const { return device_; }
@@ -27,7 +29,7 @@ public:
     void synchronize(void* stream) const;
 
 private:
-    template <class Table> const Table* table(const char* id) const;
+    template <class Table> const Table* table(const char* id, std::span<const char* const> slots) const;
     const Backend& backend_;
     rf_device device_;
     const rf_memory_api* memory_;

@@ -4,7 +4,9 @@
 #include "allocations.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <deque>
 #include <thread>
 
 namespace rocforge::conformance {
@@ -64,6 +66,27 @@ void failures_have_messages(Subject& subject) {
     // Nobody need want to know.
     if (backend.api().plan(backend.self(), &subject.device(), &problem, kNoAlgo, &made, &info, nullptr) != RF_NOT_FOUND)
         throw Broken("plan of algo 2^30 returns another code where the caller passes no rf_error");
+}
+
+// What a plan tells of itself is there for people and for a tuner to read, as long as the plan lives.
+void plans_are_described(Subject& subject) {
+    const rf_backend_api& api = *subject.setting().api;
+    std::deque<Plan> plans;
+    std::vector<std::string> kernels;
+    for (const Case& c : cases_that_run(subject)) {
+        note(c.name);
+        must_plan(subject, subject.backend(), problem_of(c), plans.emplace_back());
+        const rf_plan_info& info = plans.back().info();
+        if (!info.kernel || !info.kernel[0]) throw Broken("plan names no kernel: explain shows it, and a tuned decision is kept by it");
+        constexpr std::uint32_t kKnown = RF_P_CAPTURABLE | RF_P_DETERMINISTIC;
+        if (api.abi_minor <= RF_ABI_MINOR && (info.flags & ~kKnown))
+            throw Broken("plan's flags are " + number(info.flags) + "; those of this ABI are RF_P_CAPTURABLE and RF_P_DETERMINISTIC");
+        if (std::isnan(info.estimate_us)) throw Broken("plan's estimate_us is no number; below 0 says that there is none");
+        kernels.emplace_back(info.kernel);
+    }
+    note("");
+    for (std::size_t n = 0; n < kernels.size(); ++n)
+        if (kernels[n] != plans[n].info().kernel) throw Broken("a plan's kernel, '" + kernels[n] + "', is another once other plans were made");
 }
 
 // Limits below what a plan takes unasked: plan keeps to them, or supports has refused.
@@ -231,6 +254,7 @@ void concurrent_calls_do_not_meet(Subject& subject) {
 
 std::vector<Law> contract_laws() {
     return {{"law/failures-have-messages", failures_have_messages},
+            {"law/plans-are-described", plans_are_described},
             {"law/workspace-limits-are-kept", workspace_limits_are_kept},
             {"law/longer-structs-are-accepted", longer_structs_are_accepted},
             {"law/contexts-are-apart", contexts_are_apart},

@@ -7,11 +7,14 @@
 #include <bit>
 #include <cstring>
 #include <optional>
+#include <set>
 #include <thread>
 #include <tuple>
 
 namespace rocforge::conformance {
 namespace {
+
+constexpr std::int32_t kMostDevices = 1024;  // more are no machine's
 
 std::string number(std::int64_t n) { return std::to_string(n); }
 
@@ -36,8 +39,23 @@ void registration_repeats(Subject& subject) {
     if (again != first || beside != first) throw Broken("the entry registers something else when it is called again");
 }
 
+void check_ordinals(const Backend& backend) {
+    std::set<std::int32_t> ordinals;
+    rf_device device{};
+    std::string why;
+    for (std::int32_t index = 0; index < kMostDevices && backend.device(index, device, why) == RF_OK; ++index) {
+        if (device.ordinal < 0)
+            throw Broken("device " + number(index) + " has ordinal " + number(device.ordinal) + "; a device that is here has its number, from 0");
+        if (!ordinals.insert(device.ordinal).second) throw Broken("two devices have ordinal " + number(device.ordinal));
+    }
+}
+
 void devices_are_told(Subject& subject) {
     const Backend& backend = subject.backend();
+    const rf_backend_api& api = *subject.setting().api;
+    const bool known = api.device_kind == RF_DEVICE_CPU || api.device_kind == RF_DEVICE_CUDA || api.device_kind == RF_DEVICE_ROCM;
+    if (!known && api.abi_minor <= RF_ABI_MINOR)
+        throw Broken("the table is for devices of kind " + number(api.device_kind) + ", which is none of RF_DEVICE_CPU, _CUDA, _ROCM");
     rf_device device{};
     std::string why;
     rf_device described{};
@@ -48,6 +66,7 @@ void devices_are_told(Subject& subject) {
     if (subject.device().kind != subject.setting().api->device_kind)
         throw Broken("device gives a device of kind " + number(subject.device().kind) + ", the table says " +
                      number(subject.setting().api->device_kind));
+    check_ordinals(backend);
     const rf_code code = backend.device(1 << 20, device, why);
     if (code != RF_NOT_FOUND) throw Broken("device of index 2^20 returned " + name_of_code(code) + ", not RF_NOT_FOUND");
 }
@@ -145,16 +164,60 @@ void undeclared_features_are_answered(Subject& subject) {
     }
 }
 
-void check_layout(const rf_kv_layout& layout, std::uint32_t index) {
+// The sound ones of a layout that says which there are: the least, and the largest of those that a cache may have.
+std::vector<std::int64_t> page_sizes(const rf_kv_layout& layout, const std::string& name) {
+    constexpr std::int64_t kLargest = 1 << 16;
+    if (layout.page_min < 1 || layout.page_max < layout.page_min || layout.page_multiple < 1)
+        throw Broken(name + ": pages of " + number(layout.page_min) + ".." + number(layout.page_max) + " tokens in multiples of " +
+                     number(layout.page_multiple));
+    const std::int64_t least = (layout.page_min - 1) / layout.page_multiple * layout.page_multiple + layout.page_multiple;
+    const std::int64_t most = std::min(layout.page_max, std::max(kLargest, least)) / layout.page_multiple * layout.page_multiple;
+    if (most < least)
+        throw Broken(name + ": no multiple of " + number(layout.page_multiple) + " lies in pages of " + number(layout.page_min) + ".." +
+                     number(layout.page_max) + " tokens");
+    return {least, most};
+}
+
+void lay_out(rf_tensor& t, const rf_kv_layout& layout) {
+    t.align = std::min<std::uint32_t>(layout.align, 256);
+    std::int64_t stride_elems = 1;
+    for (int n = 3; n >= 0; --n) {
+        const std::uint8_t axis = layout.order[n];
+        t.stride[axis] = stride_elems;
+        stride_elems *= std::max<std::int64_t>(t.shape[axis], 1);
+    }
+}
+
+// The problem with K and V as the layout says, in pages of that many tokens (0: none).
+rf_problem laid_out(rf_problem p, const rf_kv_layout& layout, std::int64_t page_size) {
+    if (page_size > 0) {
+        p.page_size = page_size;
+        p.block_table_stride = (p.max_seq_kv + page_size - 1) / page_size;
+        for (rf_tensor* t : {&p.k, &p.v}) t->shape[0] = p.batch * p.block_table_stride, t->shape[2] = page_size;
+    }
+    lay_out(p.k, layout), lay_out(p.v, layout);
+    return p;
+}
+
+// A layout that is told is sound, is of the problem's kind, and is one that supports accepts.
+void check_layout(Subject& subject, const rf_problem& problem, const rf_kv_layout& layout, std::uint32_t index) {
     const std::string name = "kv_layout " + number(index);
     if (layout.kind != RF_KV_CONTIGUOUS && layout.kind != RF_KV_PAGED) throw Broken(name + " is of kind " + number(layout.kind));
     std::uint32_t axes = 0;
     for (const std::uint8_t axis : layout.order) axes |= axis < 4 ? 1u << axis : 16u;
     if (axes != 15) throw Broken(name + ": order is no permutation of the axes");
+    if (layout.order[3] != 3) throw Broken(name + ": dim is not the innermost axis, where its stride is 1");
     if (layout.align & (layout.align - 1)) throw Broken(name + ": align " + number(layout.align) + " is no power of two");
-    if (layout.kind == RF_KV_PAGED && (layout.page_min < 1 || layout.page_max < layout.page_min || layout.page_multiple < 1))
-        throw Broken(name + ": pages of " + number(layout.page_min) + ".." + number(layout.page_max) + " tokens in multiples of " +
-                     number(layout.page_multiple));
+    const bool paged = layout.kind == RF_KV_PAGED;
+    if (paged != ((problem.features & RF_F_PAGED_KV) != 0))
+        throw Broken(name + (paged ? " is paged, and the problem's K and V are not" : " is contiguous, and the problem's K and V are in pages"));
+    if (paged && (problem.features & RF_F_KV_SCALES)) return;  // their extents are the pages' too
+    for (const std::int64_t page_size : paged ? page_sizes(layout, name) : std::vector<std::int64_t>{0}) {
+        const Answer answer = subject.backend().ask(subject.device(), laid_out(problem, layout, page_size));
+        if (!answer.supported)
+            throw Broken(name + (paged ? " with pages of " + number(page_size) + " tokens" : "") +
+                         " is told, and supports refuses K and V of that form: " + text_of(answer.reasons));
+    }
 }
 
 void layouts_are_told(Subject& subject) {
@@ -171,7 +234,7 @@ void layouts_are_told(Subject& subject) {
             if (code == RF_NOT_FOUND) break;
             if (code != RF_OK) throw Broken("kv_layout returned " + name_of_code(code) + "; it answers RF_OK or RF_NOT_FOUND");
             if (index == kMost) throw Broken("kv_layout has no last layout");
-            check_layout(layout, index);
+            check_layout(subject, problem, layout, index);
             backend.api().kv_layout(backend.self(), &subject.device(), &problem, index, &again);
             if (std::memcmp(&layout, &again, sizeof layout) != 0) throw Broken("kv_layout answers something else when it is asked again");
         }
@@ -202,6 +265,16 @@ void any_problem_gets_an_answer(Subject& subject) {
     note("");
 }
 
+// A table that is offered is whole, and none is offered under a name that nobody has given a meaning.
+void extensions_are_whole(Subject& subject) {
+    const rf_backend_api& api = *subject.setting().api;
+    if (!RF_HAS(&api, extension) || !api.extension) throw Skipped("it has no extension slot");
+    if (api.extension(subject.backend().self(), "rocforge.no_such_table/1"))
+        throw Broken("extension gives a table for 'rocforge.no_such_table/1', an id that there is not; compare the whole id");
+    const LentDevice whole(subject.backend(), subject.device());
+    if (!whole.memory() && !whole.timer() && !whole.graph()) throw Skipped("it lends none of rocforge.memory/1, timer/1, graph/1");
+}
+
 }  // namespace
 
 std::vector<Law> predicate_laws() {
@@ -212,6 +285,7 @@ std::vector<Law> predicate_laws() {
             {"law/reasons-are-complete", reasons_are_complete, false},
             {"law/undeclared-features-are-answered", undeclared_features_are_answered, false},
             {"law/kv-layouts-are-told", layouts_are_told, false},
+            {"law/extensions-are-whole", extensions_are_whole, false},
             {"law/any-problem-gets-an-answer", any_problem_gets_an_answer, false}};
 }
 

@@ -189,9 +189,10 @@ public:
         if (p.q.align < 16 && p.q.shape[3] % 64 == 0)
             reasons.refuse(RF_R_ALIGN, "q.align", std::to_string(p.q.align), "16", "align the tensors to 16 bytes");
     }
-    rf_code kv_layout(const rf_device&, const rf_problem&, std::uint32_t index, rf_kv_layout& out) const {
+    rf_code kv_layout(const rf_device&, const rf_problem& p, std::uint32_t index, rf_kv_layout& out) const {
         if (index > 0) return RF_NOT_FOUND;
         out.kind = RF_KV_CONTIGUOUS;
+        if (p.features & RF_F_PAGED_KV) out.kind = RF_KV_PAGED, out.page_min = out.page_multiple = 1, out.page_max = 1 << 20;
         for (std::uint8_t axis = 0; axis < 4; ++axis) out.order[axis] = axis;
         return RF_OK;
     }

@@ -31,7 +31,8 @@ using rocforge::Failure;
     X(crash_in_forward) X(crash_in_supports) X(crash_in_plan) X(crash_in_init) X(crash_at_exit) X(exit_at_exit) X(hang_in_forward) X(hang_in_supports) \
     X(hang_in_init) X(exit_in_forward) X(exit_in_supports) X(abort_in_plan) X(crash_on_dim_72) X(approximate) X(no_device) X(takes_nothing) \
     X(writes_to_descriptor_3) X(writes_beside_the_report) X(promises_nothing) X(only_16_bits) X(lengths_unclamped_in_16_bits) \
-    X(wide_table_misread_in_16_bits) X(true_is_one_in_16_bits)
+    X(wide_table_misread_in_16_bits) X(true_is_one_in_16_bits) X(table_lacks_a_slot) X(table_for_any_id) X(ordinal_minus_one) X(device_of_kind_3) \
+    X(names_no_kernel) X(kernel_in_one_buffer) X(unknown_plan_flags) X(layout_is_refused) X(layout_of_another_kind) X(layout_without_pages)
 // clang-format on
 
 enum class Fault {
@@ -242,6 +243,8 @@ void judge(Fault fault, const rf_problem& p, rocforge::Reasons& reasons) {
         reasons.refuse(RF_R_DTYPE, field, "code " + std::to_string(tensor->dtype.code), "f32, f16, bf16");
         if (fault == Fault::first_reason_alone) return;
     }
+    if (fault == Fault::layout_is_refused && p.k.shape[2] > 1 && p.k.stride[1] < p.k.stride[2])
+        reasons.refuse(RF_R_STRIDE, "k.stride", "tokens before heads", "heads before tokens");
     if (only_16_bits(fault) && (same(p.q.dtype, kF32) || same(p.k.dtype, kF32))) reasons.refuse(RF_R_DTYPE, "q.dtype", "f32", "f16, bf16");
     for (const auto& [scale, dim] : {std::pair{&p.k_scale, p.q.shape[3]}, {&p.v_scale, p.v.shape[3]}})
         if (!absent(scale->dtype) && (scale->shape[3] < 1 || dim % scale->shape[3] != 0))
@@ -250,6 +253,28 @@ void judge(Fault fault, const rf_problem& p, rocforge::Reasons& reasons) {
     if (fault != Fault::workspace_limit_ignored && static_cast<std::uint64_t>(Space(p).end) > p.workspace_limit_bytes)
         reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(p.workspace_limit_bytes), std::to_string(Space(p).end));
 }
+
+// A device's memory that is the host's.
+rf_code allocate_memory(rf_backend*, const rf_device*, std::uint64_t bytes, void** out, rf_error*) {
+    *out = std::aligned_alloc(256, static_cast<std::size_t>((bytes + 255) / 256 * 256));
+    return *out ? RF_OK : RF_NO_MEMORY;
+}
+void release_memory(rf_backend*, const rf_device*, void* memory) { std::free(memory); }
+rf_code copy_memory(rf_backend*, const rf_device*, void* to, const void* from, std::uint64_t bytes, void*, rf_error*) {
+    std::memcpy(to, from, static_cast<std::size_t>(bytes));
+    return RF_OK;
+}
+rf_code make_stream(rf_backend*, const rf_device*, void** out, rf_error*) {
+    static int stream;
+    *out = &stream;
+    return RF_OK;
+}
+void destroy_stream(rf_backend*, const rf_device*, void*) {}
+rf_code wait_for_stream(rf_backend*, const rf_device*, void*, rf_error*) { return RF_OK; }
+constexpr rf_memory_api kMemory{sizeof(rf_memory_api), 0,           allocate_memory, release_memory, copy_memory,
+                                copy_memory,           make_stream, destroy_stream,  wait_for_stream};
+constexpr rf_memory_api kMemoryWithoutSlot{sizeof(rf_memory_api), 0,           allocate_memory, release_memory, copy_memory,
+                                           copy_memory,           make_stream, nullptr,         wait_for_stream};
 
 struct AtExit {
     bool crashes = false, exits = false;
@@ -273,7 +298,14 @@ template <Fault kFault> struct Backend {
         if (kFault == Fault::no_device) throw Failure(RF_UNAVAILABLE, "its device is on loan");
         if (index > 0) return RF_NOT_FOUND;
         out.arch = out.name = "any";
+        if (kFault == Fault::ordinal_minus_one) out.ordinal = -1;
         return RF_OK;
+    }
+    const void* extension(const char* id) const {
+        const bool memory = std::strcmp(id, "rocforge.memory/1") == 0;
+        if (kFault == Fault::table_lacks_a_slot) return memory ? &kMemoryWithoutSlot : nullptr;
+        const bool lends = (kFault == Fault::device_of_kind_3 && memory) || kFault == Fault::table_for_any_id;
+        return lends ? &kMemory : nullptr;
     }
     rf_code describe(std::string_view, rf_device&) const { return RF_NOT_FOUND; }
     void supports(const rf_device&, const rf_problem& p, rocforge::Reasons& reasons) const {
@@ -285,10 +317,13 @@ template <Fault kFault> struct Backend {
         if (kFault == Fault::another_verdict_without_sink && reasons.enough()) return;
         judge(kFault, p, reasons);
     }
-    rf_code kv_layout(const rf_device&, const rf_problem&, std::uint32_t index, rf_kv_layout& out) const {
-        if (index > 0) return RF_NOT_FOUND;
-        out.kind = RF_KV_CONTIGUOUS;
+    rf_code kv_layout(const rf_device&, const rf_problem& p, std::uint32_t index, rf_kv_layout& out) const {
+        if (index > (kFault == Fault::layout_is_refused ? 1 : 0)) return RF_NOT_FOUND;
         for (std::uint8_t axis = 0; axis < 4; ++axis) out.order[axis] = axis;
+        if (index == 1) std::swap(out.order[1], out.order[2]);
+        out.kind = RF_KV_CONTIGUOUS;
+        if (kFault == Fault::layout_of_another_kind || !(p.features & RF_F_PAGED_KV)) return RF_OK;
+        out.kind = RF_KV_PAGED, out.page_min = 1, out.page_max = 1024, out.page_multiple = kFault == Fault::layout_without_pages ? 2048 : 1;
         return RF_OK;
     }
     std::unique_ptr<Plan> plan(const rf_device&, const rf_problem& p, std::uint32_t algo, rf_plan_info& info) const {
@@ -296,8 +331,10 @@ template <Fault kFault> struct Backend {
         if (kFault == Fault::abort_in_plan) std::abort();
         if (kFault == Fault::plan_refuses && p.q.shape[3] > 64) throw Failure(RF_UNSUPPORTED, "on second thoughts, no");
         if (algo > 0 && kFault != Fault::no_last_algo) throw Failure(RF_NOT_FOUND, "there is one algorithm");
-        info.kernel = "textbook";
-        info.flags = kFault == Fault::promises_nothing ? 0 : RF_P_DETERMINISTIC;
+        info.kernel = kFault == Fault::names_no_kernel ? nullptr : "textbook";
+        static char buffer[32];
+        if (kFault == Fault::kernel_in_one_buffer) info.kernel = std::strcpy(buffer, std::to_string(p.max_seq_kv).c_str());
+        info.flags = kFault == Fault::promises_nothing ? 0 : kFault == Fault::unknown_plan_flags ? 1u << 17 : RF_P_DETERMINISTIC;
         info.workspace_bytes = static_cast<std::uint64_t>(Space(p).end);
         info.zeroed_bytes = kFault == Fault::counters_left ? 4 : 0;
         return std::make_unique<Plan>(Plan{p});
@@ -318,7 +355,7 @@ template <Fault kFault> rf_backend_api made(const char* name) {
          .vendor = "tests/hostile",
          .features = kFault == Fault::promises_nothing ? RF_F_ALL & ~RF_F_DETERMINISTIC
                                                        : RF_F_ALL,  // no plugin but one that is built with its host declares that
-         .device_kind = RF_DEVICE_CPU,
+         .device_kind = kFault == Fault::device_of_kind_3 ? 3 : RF_DEVICE_CPU,
          .flags = kFault == Fault::approximate ? RF_B_APPROXIMATE : 0});
     api.supports = supports<kFault>;
     return api;
