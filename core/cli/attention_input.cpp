@@ -9,8 +9,8 @@
 #include <utility>
 
 #include "convert.hpp"
-#include "nearest.hpp"
 #include "status.hpp"
+#include "text/text.hpp"
 
 namespace rocforge::cli {
 namespace {

@@ -10,7 +10,7 @@
 #include <stdexcept>
 
 #include "convert.hpp"
-#include "nearest.hpp"
+#include "text/text.hpp"
 
 namespace rocforge::cli {
 namespace {

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -11,9 +12,9 @@
 
 #include "conformance/glob.h"
 #include "flags.hpp"
-#include "nearest.hpp"
 #include "output_file.hpp"
 #include "terminal.hpp"
+#include "text/text.hpp"
 #include "verify.hpp"
 
 namespace rocforge::cli {
@@ -64,6 +65,9 @@ struct Report {
 
     // Of an approximate backend values are shown, not judged: it says itself that it is not attention as defined.
     bool only_inexact(const Finding& finding) const { return run.found.approximate && finding.by_values; }
+
+    // Why not all was run, or "".
+    std::string stopped() const { return run.interrupted ? "interrupted" : run.given_up; }
 
     Status status() const {
         if (run.interrupted) return Status::kInterrupted;
@@ -118,6 +122,8 @@ ordered_json to_json(const Report& r) {
             {"inexact", r.inexact},
             {"retyped", r.retyped},
             {"not_run", r.not_run},
+            {"interrupted", r.run.interrupted},
+            {"given_up", r.run.given_up.empty() ? ordered_json(nullptr) : ordered_json(r.run.given_up)},
             {"seconds", r.seconds},
             {"failures", std::move(failures)},
             {"skips", std::move(skips)}};
@@ -131,7 +137,7 @@ void print_failures(const Terminal& terminal, const Report& r) {
     for (std::size_t n = 0; n < std::min(r.failures.size(), kFailuresShown); ++n) {
         const Failure& each = r.failures[n];
         terminal.line(fmt::format("  {} {}", terminal.paint(Colour::kRed, "failed"), each.name));
-        terminal.line("    " + each.finding->why);
+        terminal.line("    " + printable(each.finding->why));
         if (each.finding->max_error && each.finding->tolerance)
             terminal.line(fmt::format("    error {:.3g}, tolerance {:.3g}", *each.finding->max_error, *each.finding->tolerance));
         terminal.line("    reproduce: " + each.reproduce);
@@ -147,7 +153,7 @@ void print_skips(const Terminal& terminal, const Report& r) {
     terminal.line(terminal.paint(Colour::kDim, "  skipped, by reason (a case may have several):"));
     for (std::size_t n = 0; n < std::min(by_count.size(), kSkipsShown); ++n) {
         const auto& [reason, count] = by_count[n];
-        terminal.line(fmt::format("  {:>6}  {}{}", count, reason.substr(0, kReasonShown), reason.size() > kReasonShown ? " ..." : ""));
+        terminal.line(fmt::format("  {:>6}  {}{}", count, printable(reason).substr(0, kReasonShown), reason.size() > kReasonShown ? " ..." : ""));
     }
     if (by_count.size() > kSkipsShown)
         terminal.line(fmt::format("          and {} other reasons; --json lists them all", by_count.size() - kSkipsShown));
@@ -159,10 +165,9 @@ void print_people(const Terminal& terminal, const Report& r) {
     print_skips(terminal, r);
     if (r.retyped) terminal.line(fmt::format("  {} cases of f32 ran in a 16-bit type, as it refuses f32: NAME-as-f16, NAME-as-bf16", r.retyped));
     if (found.approximate) terminal.line("  it declares itself approximate: values are shown, not judged, and only a caller who names it gets it");
-    if (!r.run.given_up.empty()) terminal.line("  " + r.run.given_up);
-    if (r.run.interrupted) terminal.line("interrupted");
+    if (!r.stopped().empty()) terminal.line("  " + r.stopped());
     const std::string who =
-        found.backend.empty() ? "nothing" : fmt::format("{} {} on {} ({})", found.backend, found.version, found.device, found.arch);
+        found.backend.empty() ? "nothing" : printable(fmt::format("{} {} on {} ({})", found.backend, found.version, found.device, found.arch));
     std::string counts = fmt::format("{} passed, {} failed, {} skipped", r.passed, r.failures.size(), r.skipped);
     if (r.inexact) counts += fmt::format(", {} beyond the tolerance", r.inexact);
     if (r.not_run) counts += fmt::format(", {} not run", r.not_run);
@@ -195,16 +200,17 @@ std::string xml(std::string_view text) {
 }
 
 std::string to_junit(const Report& r) {
+    const std::string backend = xml(r.run.found.backend), stopped = r.stopped();
     std::string text = fmt::format(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n<testsuite name=\"rocforge verify {} on {}\" tests=\"{}\" failures=\"{}\" "
-        "skipped=\"{}\" "
-        "time=\"{:.3f}\">\n",
-        xml(r.run.found.backend), xml(r.run.found.device), r.items.size(), r.failures.size(), r.skipped + r.not_run, r.seconds);
+        "errors=\"{}\" skipped=\"{}\" time=\"{:.3f}\">\n",
+        backend, xml(r.run.found.device), r.items.size() + (stopped.empty() ? 0 : 1), r.failures.size(), stopped.empty() ? 0 : 1,
+        r.skipped + r.not_run, r.seconds);
     for (std::size_t n = 0; n < r.items.size(); ++n) {
         const std::optional<Finding>& finding = r.run.findings[n];
         const std::string& name = finding ? finding->name : r.items[n].name;
-        text += fmt::format("<testcase classname=\"{}.{}\" name=\"{}\" time=\"{:.3f}\"", xml(r.run.found.backend),
-                            xml(name.substr(0, name.find('/'))), xml(name), finding ? finding->seconds : 0);
+        text += fmt::format("<testcase classname=\"{}.{}\" name=\"{}\" time=\"{:.3f}\"", backend, xml(name.substr(0, name.find('/'))), xml(name),
+                            finding ? finding->seconds : 0);
         if (!finding)
             text += "><skipped message=\"not run\"/></testcase>\n";
         else if (finding->outcome == Outcome::refused)
@@ -214,6 +220,9 @@ std::string to_junit(const Report& r) {
         else
             text += "/>\n";
     }
+    if (!stopped.empty())
+        text += fmt::format("<testcase classname=\"{}.run\" name=\"run/to-the-end\"><error message=\"{}; not run: {} of {}\"/></testcase>\n", backend,
+                            xml(stopped), r.not_run, r.items.size());
     return text + "</testsuite>\n</testsuites>\n";
 }
 
@@ -225,6 +234,10 @@ void list_items(const VerifyFlags& flags, const std::vector<Item>& items) {
     for (const Item& item : items) flags.json ? names.push_back(item.name) : terminal.line(item.name);
     if (flags.json) print_json({{"cases", std::move(names)}});
 }
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+constexpr double kSecondsToEstimateBy = 2;
 
 Status verify(const VerifyFlags& flags) {
     if (!flags.child.empty()) return run_verify_child(flags);
@@ -239,13 +252,19 @@ Status verify(const VerifyFlags& flags) {
         throw Quit(Status::kUsage, fmt::format("--backend {}: the backend is named '{}' already; --backend chooses among those of a file",
                                                flags.backend, flags.target));
     std::unique_ptr<OutputFile> junit;
-    if (!flags.junit.empty()) junit = std::make_unique<OutputFile>(flags.junit);
+    if (!flags.junit.empty()) {
+        junit = std::make_unique<OutputFile>(flags.junit);
+        junit->remove_old();
+    }
 
     const Terminal people = Terminal::for_people(flags.json), progress(stderr);
     const bool logs = !flags.common.log.empty();  // its lines come where progress would stand
-    const auto start = std::chrono::steady_clock::now();
+    const auto start = Clock::now();
     const auto tell = [&](std::size_t done, std::size_t failed, const std::string& name) {
-        if (!logs) progress.progress(fmt::format("[{}/{}] {}{}", done, items.size(), failed ? fmt::format("{} failed, ", failed) : "", name));
+        if (logs) return;
+        const double took = seconds_since(start), left = took / static_cast<double>(done) * static_cast<double>(items.size() - done);
+        const std::string time = took > kSecondsToEstimateBy ? fmt::format("about {:.0f} s left, ", std::ceil(left)) : "";
+        progress.progress(fmt::format("[{}/{}] {}{}{}", done, items.size(), failed ? fmt::format("{} failed, ", failed) : "", time, printable(name)));
     };
     Run run;
     try {
@@ -255,7 +274,7 @@ Status verify(const VerifyFlags& flags) {
         throw;
     }
     progress.progress("");
-    const Report report(flags, items, std::move(run), std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+    const Report report(flags, items, std::move(run), seconds_since(start));
     print_people(people, report);
     if (flags.json) print_json(to_json(report));
     if (junit) {
@@ -306,7 +325,7 @@ std::vector<std::string> VerifyFlags::words(const std::string& case_globs) const
     const auto add = [&](const char* flag, const std::string& value) {
         if (!value.empty()) all.insert(all.end(), {flag, value});
     };
-    if (!target.empty()) all.push_back(target);
+    if (!target.empty()) all.push_back(target.starts_with('-') ? "./" + target : target);  // a file, and no flag
     add("--backend", backend);
     add("--device", device);
     if (full()) add("--level", level);
@@ -363,7 +382,7 @@ Command add_verify(CLI::App& app) {
         ->type_name("GLOBS");
     add_value(*command, "--jobs", flags->jobs, parse_positive, "N", "Child processes at a time; default: processors, 8 at most");
     add_value(*command, "--timeout", flags->timeout_s, parse_timeout, "SECONDS", "For one case, a day at most; default 120");
-    command->add_option("--junit", flags->junit, "Also write a JUnit report")->type_name("FILE");
+    command->add_option("--junit", flags->junit, "Also write a JUnit report; one that stands there is removed at the start")->type_name("FILE");
     command->add_flag("--list", flags->list, "Print the names of the level's cases and run nothing");
     command->add_flag("--json", flags->json, "One object {backend, passed, failed, skipped, failures, ...} on stdout");
     command->add_option("--child", flags->child)->group("");  // this program's own

@@ -5,15 +5,15 @@
 #include <algorithm>
 #include <vector>
 
-#include "nearest.hpp"
+#include "text/text.hpp"
 
 namespace rocforge::cli {
 namespace {
 
 std::string parse_log_level(std::string_view text) {
-    static const std::vector<std::string> kLevels{"trace", "debug", "info", "warn", "error", "off"};
-    if (std::find(kLevels.begin(), kLevels.end(), text) != kLevels.end()) return std::string(text);
-    throw std::invalid_argument(fmt::format("'{}' is none of {}{}", text, fmt::join(kLevels, ", "), did_you_mean(text, kLevels)));
+    const std::vector<std::string>& levels = log_levels();
+    if (std::find(levels.begin(), levels.end(), text) != levels.end()) return std::string(text);
+    throw std::invalid_argument(fmt::format("'{}' is none of {}{}", text, fmt::join(levels, ", "), did_you_mean(text, levels)));
 }
 
 // The command that was named, or the program where none was.
@@ -38,6 +38,11 @@ std::vector<std::string> commands_of(const CLI::App& app) {
 }
 
 }  // namespace
+
+const std::vector<std::string>& log_levels() {
+    static const std::vector<std::string> kLevels{"trace", "debug", "info", "warn", "error", "off"};
+    return kLevels;
+}
 
 void add_common(CLI::App& app, CommonFlags& flags) {
     app.add_option("--config", flags.config, "Configuration file, instead of ROCFORGE_CONFIG")->type_name("FILE");

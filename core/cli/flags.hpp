@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "problem.hpp"
 #include "session.hpp"
@@ -42,6 +43,9 @@ CLI::Option* add_value(CLI::App& app, const std::string& name, Target& target, V
     };
     return app.add_option_function<std::string>(name, set, help)->type_name(type);
 }
+
+// Of --log; RF_LOG_* are the indices.
+const std::vector<std::string>& log_levels();
 
 // --config and --log.
 void add_common(CLI::App& app, CommonFlags& flags);

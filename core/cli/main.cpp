@@ -13,6 +13,7 @@
 #include "flags.hpp"
 #include "safetensors.hpp"
 #include "terminal.hpp"
+#include "text/text.hpp"
 
 namespace rocforge::cli {
 namespace {
@@ -38,7 +39,8 @@ Failure current_failure() {
 int report(const Failure& failure, const std::string& command, bool json) {
     std::fflush(stdout);  // what the command said before stands before the failure
     const Terminal terminal(stderr);
-    terminal.line(fmt::format("{} {}", terminal.paint(Colour::kRed, "rocforge" + (command.empty() ? "" : " " + command) + ":"), failure.message));
+    terminal.line(
+        fmt::format("{} {}", terminal.paint(Colour::kRed, "rocforge" + (command.empty() ? "" : " " + command) + ":"), printable(failure.message)));
     terminal.lines(failure.lines);
     const int status = static_cast<int>(failure.status);
     if (!json) return status;

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "nearest.hpp"
+#include "text/text.hpp"
 
 namespace rocforge::cli {
 namespace {

@@ -62,6 +62,10 @@ void OutputFile::open_beside(mode_t mode) {
     if (descriptor_ < 0) fail(EEXIST);
 }
 
+void OutputFile::remove_old() {
+    if (::unlink(target_.c_str()) != 0 && errno != ENOENT) fail(errno);
+}
+
 void OutputFile::write(std::span<const std::byte> bytes) {
     while (!bytes.empty()) {
         const ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());

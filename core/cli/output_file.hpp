@@ -23,6 +23,8 @@ public:
     OutputFile(const OutputFile&) = delete;
     OutputFile& operator=(const OutputFile&) = delete;
 
+    // Removes what stands there now: for a report, where that of an earlier run must not pass for this one's.
+    void remove_old();
     void write(std::span<const std::byte> bytes);
     void commit();
 

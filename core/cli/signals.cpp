@@ -29,9 +29,13 @@ void hold(int number) {
     if (held == 0) held = number;
 }
 
+// What a noted signal did before: it does that the second time.
+struct sigaction before_note[kNoted.size()];
+
 void note(int number) {
     interrupts = 1;
-    ::signal(number, SIG_DFL);
+    for (std::size_t n = 0; n < kNoted.size(); ++n)
+        if (kNoted[n] == number) ::sigaction(number, &before_note[n], nullptr);
 }
 
 void handle(std::span<const int> signals, void (*handler)(int)) {
@@ -62,8 +66,13 @@ HoldSignals::~HoldSignals() {
 }
 bool HoldSignals::holds() noexcept { return held != 0; }
 
-NoteInterrupts::NoteInterrupts() { handle(kNoted, note); }
-NoteInterrupts::~NoteInterrupts() { handle(kNoted, SIG_DFL); }
+NoteInterrupts::NoteInterrupts() {
+    for (std::size_t n = 0; n < kNoted.size(); ++n) ::sigaction(kNoted[n], nullptr, &before_note[n]);
+    handle(kNoted, note);
+}
+NoteInterrupts::~NoteInterrupts() {
+    for (std::size_t n = 0; n < kNoted.size(); ++n) ::sigaction(kNoted[n], &before_note[n], nullptr);
+}
 bool NoteInterrupts::interrupted() noexcept { return interrupts != 0; }
 
 }  // namespace rocforge::cli

@@ -26,7 +26,8 @@ public:
     static bool holds() noexcept;
 };
 
-// While this lives, the first SIGINT or SIGTERM is noted for interrupted(), the second ends the program.
+// While this lives, the first SIGINT, SIGTERM or SIGHUP is noted for interrupted(), the second does what it did before: it ends the program, and
+// removes the file of a RemoveOnSignal around this.
 class NoteInterrupts {
 public:
     NoteInterrupts();

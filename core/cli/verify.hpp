@@ -26,8 +26,8 @@ struct VerifyFlags {
     std::string child;  // "BEGIN:END" of the items that a child runs
 
     bool full() const { return level == "full"; }
-    // Is the target a file? A backend's name has neither dots nor slashes.
-    bool of_file() const { return target.find_first_of("./") != std::string::npos; }
+    // Is the target a file? A backend's name has neither dots nor slashes, and begins with a letter.
+    bool of_file() const { return target.starts_with('-') || target.find_first_of("./") != std::string::npos; }
     // The flags that say what is verified and how, for a child's command line and for a reproduce line.
     std::vector<std::string> words(const std::string& case_globs) const;
 };

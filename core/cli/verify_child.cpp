@@ -12,11 +12,13 @@
 #include <charconv>
 #include <chrono>
 #include <cmath>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 
+#include "flags.hpp"
 #include "names.hpp"
-#include "nearest.hpp"
+#include "text/text.hpp"
 #include "verify.hpp"
 
 namespace rocforge::cli {
@@ -162,6 +164,19 @@ void demand_memory(kit::Subject& subject) {
     } catch (const kit::Broken&) {}
 }
 
+// A line of the plugin's log, as the library writes one, to stderr: the parent passes that on where --log asks for it.
+kit::TakeLog log_to_stderr() {
+    const char* const wanted = std::getenv("ROCFORGE_LOG");
+    const std::vector<std::string>& levels = log_levels();
+    const auto named = std::find(levels.begin(), levels.end(), wanted ? wanted : "");
+    const auto least = named == levels.end() ? std::int32_t{RF_LOG_WARN} : static_cast<std::int32_t>(named - levels.begin());
+    return [least, &levels](std::int32_t level, const char* backend, const char* message) {
+        if (level < least) return;
+        const auto index = static_cast<std::size_t>(std::clamp(level, std::int32_t{RF_LOG_TRACE}, std::int32_t{RF_LOG_ERROR}));
+        std::fputs(fmt::format("rocforge: {}: {}: {}\n", levels[index], backend, message).c_str(), stderr);
+    };
+}
+
 // The backend's table for the device that is wanted, else its first that has one here.
 std::unique_ptr<kit::Subject> open_subject(const VerifyFlags& flags, const Loaded& loaded) {
     const Wanted wanted = wanted_device(flags.device);
@@ -175,7 +190,8 @@ std::unique_ptr<kit::Subject> open_subject(const VerifyFlags& flags, const Loade
                                                                        .ordinal = wanted.ordinal,
                                                                        .arch = wanted.arch,
                                                                        .level = flags.full() ? kit::Level::full : kit::Level::quick,
-                                                                       .seed = flags.seed});
+                                                                       .seed = flags.seed,
+                                                                       .log = log_to_stderr()});
             demand_memory(*subject);
             return subject;
         } catch (const kit::Unavailable& unavailable) {

@@ -1,6 +1,6 @@
 #include "config.hpp"
 
-#include "text.hpp"
+#include "text/text.hpp"
 #include "trust.hpp"
 
 #include <fcntl.h>
@@ -55,7 +55,7 @@ std::string type_name(const toml::node& node) {
 
 [[noreturn]] void unknown_key(const toml::key& key, const std::string& prefix, const Strings& known) {
     throw Mistake{key.source().begin,
-                  fmt::format("unknown key '{}{}'{} Known here: {}", prefix, key.str(), did_you_mean(key.str(), known), fmt::join(known, ", "))};
+                  fmt::format("unknown key '{}{}'{} Known here: {}", prefix, key.str(), did_you_mean(key.str(), known, "."), fmt::join(known, ", "))};
 }
 
 std::string string_of(const toml::node& node, const std::string& key) {

@@ -1,6 +1,6 @@
 #include "discovery.hpp"
 
-#include "text.hpp"
+#include "text/text.hpp"
 #include "trust.hpp"
 
 #include <rocforge/rocforge.h>

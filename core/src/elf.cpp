@@ -1,6 +1,6 @@
 #include "elf.hpp"
 
-#include "text.hpp"
+#include "text/text.hpp"
 
 #include <elf.h>
 #include <fcntl.h>

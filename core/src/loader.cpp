@@ -2,7 +2,7 @@
 
 #include "elf.hpp"
 #include "sha256.hpp"
-#include "text.hpp"
+#include "text/text.hpp"
 #include "trust.hpp"
 
 #define BOOST_DLL_USE_STD_FS

@@ -1,7 +1,7 @@
 #include "registry.hpp"
 
 #include "problem.hpp"
-#include "text.hpp"
+#include "text/text.hpp"
 
 #include <rocforge/plugin.hpp>
 
@@ -286,7 +286,7 @@ std::string Registry::wrong_option(const std::vector<const rf_backend_api*>& tab
             if (!registered || (option && option_allows(option->values, value.value))) continue;
             std::string wrong = option ? fmt::format("{}: backend.{}.{} is '{}', wanted {}", value.origin, backend, key, value.value, option->values)
                                        : fmt::format("{}: backend {} has no option '{}'{} It has: {}", value.origin, backend, key,
-                                                     did_you_mean(key, known), known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+                                                     did_you_mean(key, known, "."), known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
             if (wrong_option_.empty()) wrong_option_ = wrong;
             return wrong;
         }
@@ -319,7 +319,7 @@ Error Registry::missing(std::string_view name) const {
         return {RF_UNAVAILABLE, fmt::format("backend '{}' is not there: {} {}", name, plugin.path, plugin.reason)};
     }
     const std::vector<std::string> all = names();
-    return {RF_NOT_FOUND, fmt::format("no backend is called '{}'{} There are: {}", name, did_you_mean(name, all),
+    return {RF_NOT_FOUND, fmt::format("no backend is called '{}'{} There are: {}", name, did_you_mean(name, all, "."),
                                       all.empty() ? "none" : fmt::format("{}", fmt::join(all, ", ")))};
 }
 

@@ -3,7 +3,7 @@
 #include "device.hpp"
 #include "loader.hpp"
 #include "problem.hpp"
-#include "text.hpp"
+#include "text/text.hpp"
 
 #include <rocforge/plugin.hpp>
 

@@ -1,6 +1,6 @@
 #include "selection.hpp"
 
-#include "text.hpp"
+#include "text/text.hpp"
 
 #include <fmt/format.h>
 

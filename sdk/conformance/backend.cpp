@@ -55,13 +55,16 @@ std::string text_of(const std::vector<Reason>& reasons) {
 // ---- The host that a backend sees
 
 struct Backend::Host {
-    Host(const rf_backend_api& table, const Lending& lending) : threads(lending.workers, lending.order), api(table), options(lending.options) {
+    Host(const rf_backend_api& table, const Lending& lending)
+        : threads(lending.workers, lending.order), api(table), options(lending.options), take_log(lending.log) {
         slots = {sizeof(rf_host_api), RF_ABI_MINOR, reinterpret_cast<const rf_host*>(this), threads.workers(), 0, refuse, log, option,
                  parallel_for,        extension};
     }
     static const Host& of(const rf_host* self) { return *reinterpret_cast<const Host*>(self); }
     static rf_code refuse(const rf_host*, const rf_backend_api*) { return RF_INVALID; }  // not inside the entry
-    static void log(const rf_host*, std::int32_t, const char*, const char*) {}
+    static void log(const rf_host* self, std::int32_t level, const char* backend, const char* message) {
+        if (of(self).take_log) of(self).take_log(level, backend ? backend : "?", message ? message : "");
+    }
     static const char* option(const rf_host* self, const char*, const char* key) {
         const Host& host = of(self);
         for (const rf_option* const* each = host.api.options; each && *each; ++each) {
@@ -80,6 +83,7 @@ struct Backend::Host {
     mutable LentThreads threads;
     const rf_backend_api& api;
     const Options options;
+    const TakeLog take_log;
     rf_host_api slots{};
 };
 
@@ -95,7 +99,7 @@ std::vector<const rf_backend_api*> registered_by(rf_plugin_entry entry) {
     host.struct_size = sizeof host, host.abi_minor = RF_ABI_MINOR, host.workers = 1;
     host.self = reinterpret_cast<const rf_host*>(&registering);
     host.register_backend = Registering::add;
-    host.log = [](const rf_host*, std::int32_t, const char*, const char*) {};
+    host.log = [](const rf_host*, std::int32_t, const char*, const char*) {};  // who loaded the file has heard it
     host.option = [](const rf_host*, const char*, const char*) -> const char* { return nullptr; };
     host.parallel_for = [](const rf_host*, std::int64_t n, std::uint32_t, LentThreads::Body body, void* arg) {
         if (n > 0) body(arg, 0, n, 0);

@@ -9,6 +9,7 @@
 
 #include <rocforge/plugin.h>
 
+#include <functional>
 #include <memory>
 #include <stdexcept>
 #include <string>
@@ -34,11 +35,15 @@ std::vector<const rf_backend_api*> registered_by(rf_plugin_entry);
 
 using Options = std::vector<std::pair<std::string, std::string>>;  // key, value: in place of a preset
 
+// Takes a line of the backend's log, from any thread. Level RF_LOG_*; neither text is NULL.
+using TakeLog = std::function<void(std::int32_t level, const char* backend, const char* message)>;
+
 // What a context lends to a backend.
 struct Lending {
     std::uint32_t workers = 3;
     Order order = Order::as_they_come;
     Options options{};
+    TakeLog log{};
 };
 
 struct Reason {

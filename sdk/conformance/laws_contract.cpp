@@ -148,9 +148,8 @@ void longer_structs_are_accepted(Subject& subject) {
 // Two contexts of one process: the second is no worse for the end of the first.
 void contexts_are_apart(Subject& subject) {
     const Case c = cases_that_run(subject).front();
-    const Lending lending{.options = subject.setting().options};
-    auto first = std::make_unique<Backend>(*subject.setting().api, lending);
-    const Backend second(*subject.setting().api, lending);
+    auto first = std::make_unique<Backend>(*subject.setting().api, subject.lending());
+    const Backend second(*subject.setting().api, subject.lending());
     Prepared prepared(c);
     const rf_problem problem = as_asked(prepared.tensors);
     {

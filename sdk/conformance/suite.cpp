@@ -195,7 +195,7 @@ Verdict run_on_host(Subject& subject, const Backend& backend, Prepared& prepared
 
 // ---- Subject
 
-Subject::Subject(const Setting& setting) : setting_(setting), natural_(std::make_unique<Backend>(*setting.api, Lending{.options = setting.options})) {
+Subject::Subject(const Setting& setting) : setting_(setting), natural_(std::make_unique<Backend>(*setting.api, lending())) {
     if (present()) {
         find_device();
         return;
@@ -217,7 +217,7 @@ void Subject::find_device() {
 }
 
 const Backend& Subject::backwards() {
-    if (!backwards_) backwards_ = std::make_unique<Backend>(*setting_.api, Lending{.order = Order::backwards, .options = setting_.options});
+    if (!backwards_) backwards_ = std::make_unique<Backend>(*setting_.api, lending(Order::backwards));
     return *backwards_;
 }
 

@@ -36,6 +36,7 @@ struct Setting {
     std::string arch{};  // instead: a device that is not here, as describe() knows it. Nothing is run on it; what it says of problems is judged
     Level level = Level::quick;
     std::uint64_t seed = 1;
+    TakeLog log{};
 };
 
 // A backend under test: its instances and its device.
@@ -49,6 +50,8 @@ public:
     bool on_host() const { return setting_.api->device_kind == RF_DEVICE_CPU; }
     const rf_device& device() const { return device_; }
     const Backend& backend() const { return *natural_; }
+    // What each of its contexts lends.
+    Lending lending(Order order = Order::as_they_come) const { return {.order = order, .options = setting_.options, .log = setting_.log}; }
     // The same backend in a context whose one thread plays all workers, the last slice first.
     const Backend& backwards();
     // Throws Unavailable where the backend lends no memory.

@@ -4,7 +4,11 @@
 
 #include <rocforge/plugin.hpp>
 
+#include <signal.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -168,15 +172,81 @@ TEST_CASE("after a crash the rest goes on") {
 TEST_CASE("a backend that hangs is ended at the time limit, and named") {
     for (const char* where : {"hang_in_forward", "hang_in_supports"}) {
         CAPTURE(where);
-        const Verified v = verify(where, {"--case", "seq/1x1-f32,seq/1x2-f32,seq/2x1-f32,seq/1x17-f32,seq/17x1-f32,seq/13x31-f32", "--timeout", "1"});
+        const Folder folder;
+        const Verified v = verify(where, {"--case", "seq/1x1-f32,seq/1x2-f32,seq/2x1-f32,seq/1x17-f32,seq/17x1-f32,seq/13x31-f32", "--timeout", "1",
+                                          "--junit", (folder / "report.xml").string()});
         CHECK(v.status == 4);
         REQUIRE(v.report.is_object());
         REQUIRE(!v.report["failures"].empty());
         CHECK(v.report["failures"][0]["case"] == "seq/1x1-f32");
         CHECK(v.report["failures"][0]["why"] == "did not end within 1 s");
-        CHECK_MESSAGE(contains(v.people, "that did not end"), v.people);
+        const std::string given_up = v.report["given_up"];  // "after 3 that did not end", or 4: two run at a time
+        CHECK_MESSAGE(contains(given_up, "that did not end"), given_up);
+        CHECK_MESSAGE(contains(v.people, given_up), v.people);
         CHECK(v.report["not_run"].get<int>() > 0);  // given up before every case has taken its second
+        const std::string text = read_file(folder / "report.xml");
+        CHECK_MESSAGE(contains(text, "errors=\"1\""), text);
+        CHECK_MESSAGE(contains(text, "<error message=\"" + given_up + "; "), text);
     }
+}
+
+TEST_CASE("a backend that hangs while its process ends is late, not crashed") {
+    const Verified v = verify("hang_at_exit", {"--case", "seq/1x1-f32", "--timeout", "1"});
+    CHECK(v.status == 4);
+    REQUIRE_MESSAGE(v.report.value("failed", 0) == 1, v.people);
+    CHECK(v.report["failures"][0]["why"] == "did not end within 1 s, when the backend was shut down or the process ended");
+}
+
+TEST_CASE("a run that is interrupted says so wherever it reports, and an earlier report is gone") {
+    const Folder folder;
+    const std::string file = (folder / "report.xml").string();
+    write_file(file, "<testsuites/> of a run that passed");
+    const Verified v = verify("interrupts_the_run", {"--case", "seq/1x1-f32", "--junit", file});
+    CHECK(v.status == 130);
+    CHECK(v.report["interrupted"] == true);
+    CHECK_MESSAGE(contains(v.people, "interrupted\n"), v.people);
+    CHECK(contains(read_file(file), "<error message=\"interrupted; not run: 1 of 1\"/>"));
+    write_file(file, "<testsuites/> of a run that passed");
+    CHECK(verify("crash_in_init", {"--case", "seq/1x1-f32", "--junit", file}).status == 4);
+    CHECK(folder.names().empty());
+}
+
+TEST_CASE("what a plugin starts ends with the run, whatever session it is in") {
+    const Folder folder;
+    const std::string file = (folder / "left").string();
+    const Outcome outcome =
+        run({"verify", built_plugin("faulty").string(), "--backend", "leaves_a_process", "--case", "seq/1x1-f32"}, {{"ROCFORGE_HOSTILE_LEFT", file}});
+    CHECK_MESSAGE(outcome.status == 0, outcome.err);
+    const pid_t left = std::stoi(read_file(file));
+    CHECK(kill(left, 0) == -1);
+    CHECK(errno == ESRCH);
+}
+
+TEST_CASE("a crash keeps its name where the program was started with SIGCHLD ignored") {
+    const std::string file = built_plugin("faulty").string();
+    const Folder folder;
+    const std::string out = (folder / "out").string();
+    const int status = std::system(("env --ignore-signal=CHLD '" ROCFORGE_HOSTILE_PROGRAM "' verify '" + file +
+                                    "' --backend crash_in_forward --case seq/1x1-f32 >'" + out + "' 2>&1")
+                                       .c_str());
+    CHECK(WEXITSTATUS(status) == 4);
+    CHECK(contains(read_file(out), "crashed with SIGSEGV"));
+}
+
+TEST_CASE("what a plugin prints reaches a terminal as text, line by line, and not without end") {
+    const std::string file = built_plugin("faulty").string();
+    const Outcome spoken = run({"verify", file, "--backend", "speaks_to_the_terminal", "--case", "seq/1x1-f32", "--log", "warn"});
+    CHECK(spoken.status == 4);
+    for (const std::string& text : {spoken.out, spoken.err})
+        CHECK_FALSE(std::any_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\n'; }));
+    CHECK_MESSAGE(contains(spoken.err, "]  [2J [31mall is well\n"), spoken.err);
+    CHECK_MESSAGE(contains(spoken.out, "RF_DEVICE:  [32m1000 passed no, none\n"), spoken.out);
+
+    const Outcome endless = run({"verify", file, "--backend", "prints_without_end", "--case", "seq/1x1-f32", "--log", "warn", "--timeout", "1"});
+    CHECK(endless.status == 4);
+    CHECK(contains(endless.out, "did not end within 1 s; it said: again"));
+    CHECK(contains(endless.err, "says more than 262144 bytes; the rest is left out\n"));
+    CHECK(endless.err.size() < 2 * 262144);
 }
 
 TEST_CASE("a backend that cannot be opened is one failure, said once") {
@@ -245,6 +315,15 @@ TEST_CASE("a file is named from where one stands") {
     }
 }
 
+TEST_CASE("a file whose name begins like a flag is a file") {
+    const Folder folder;
+    std::filesystem::copy_file(built_plugin("faulty"), folder / "-x.so");
+    const std::string line =
+        "cd '" + folder.path().string() + "' && '" ROCFORGE_HOSTILE_PROGRAM "' verify --backend crash_in_forward --case seq/1x1-f32 -- -x.so";
+    CHECK(WEXITSTATUS(std::system((line + " >out 2>&1").c_str())) == 4);
+    CHECK(contains(read_file(folder / "out"), "verify ./-x.so --backend crash_in_forward --case seq/1x1-f32\n"));
+}
+
 TEST_CASE("the log of a child is read on stderr, where --log asks for it") {
     const auto told = [](const char* level) {
         const Verified v = verify("sound", {"--case", "seq/1x1-f32", "--log", level});
@@ -256,6 +335,9 @@ TEST_CASE("the log of a child is read on stderr, where --log asks for it") {
     CHECK_MESSAGE(contains(people, "registers\n"), people);
     CHECK_FALSE(contains(told("info"), "registers"));
     CHECK_FALSE(contains(verify("sound", {"--case", "seq/1x1-f32"}).people, "registers"));
+    const std::string opened = verify("logs_when_opened", {"--case", "seq/1x1-f32", "--log", "warn"}).people;
+    CHECK_MESSAGE(contains(opened, "] rocforge: warn: logs_when_opened: is open\n"), opened);
+    CHECK_FALSE(contains(verify("logs_when_opened", {"--case", "seq/1x1-f32", "--log", "error"}).people, "is open"));
 }
 
 TEST_CASE("a command line that names nothing to verify says what is missing") {
@@ -332,7 +414,7 @@ TEST_CASE("the JUnit report appears whole, with a line for every case") {
     CHECK(count("<testcase ") == 20);
     CHECK(count("<failure message=\"crashed with SIGSEGV") == 1);
     CHECK(count("<skipped message=") == 1);
-    CHECK(contains(text, "tests=\"20\" failures=\"1\" skipped=\"1\""));
+    CHECK(contains(text, "tests=\"20\" failures=\"1\" errors=\"0\" skipped=\"1\""));
     CHECK(count("<testcase ") == count("/>\n") + count("</testcase>"));
     CHECK(text.ends_with("</testsuite>\n</testsuites>\n"));
 }

@@ -24,18 +24,19 @@ INTRINSICS = {"immintrin.h", "cpuid.h"}
 # (a path's prefix ending in /) whose files may be included. Own files are always allowed: the key itself.
 SDK = ["rocforge/plugin.h", "rocforge/plugin.hpp", "rocforge/slots.h"]
 HOST_API = SDK + ["rocforge/rocforge.h", "rocforge/rocforge.hpp"]
-CORE = ["std", "system", "core/src/", "fmt/"] + SDK + HOST_API
+CORE = ["std", "system", "core/src/", "core/text/", "fmt/"] + SDK + HOST_API
 TABLE = {
     "sdk/": ["std"] + SDK,
     "sdk/conformance/": ["std", "system"] + SDK,
     "sdk/template/hip/": ["std", "hip/"] + SDK,
     "core/include/": ["std"] + HOST_API,
     "core/src/": CORE,
+    "core/text/": ["std", "system", "fmt/"],
     "core/src/config": CORE + ["toml++/"],
     "core/src/loader": CORE + ["boost/dll"],
     "core/src/log": CORE + ["spdlog/"],
     "core/src/threads": CORE + ["tbb/", "oneapi/tbb"],
-    "core/cli/": ["std", "system", "fmt/", "CLI/", "nlohmann/", "sdk/conformance/"] + HOST_API,
+    "core/cli/": ["std", "system", "core/text/", "fmt/", "CLI/", "nlohmann/", "sdk/conformance/"] + HOST_API,
     "kernels/": ["std", "kernels/"],
     "kernels/platform/": ["std", "system", "kernels/", "hip/", "cuda"],
     "plugins/": ["std", "system", "kernels/", "plugins/adapter/"] + SDK,
@@ -133,6 +134,7 @@ PLANTS = [
     ("toml++ outside config", {"core/src/a.cpp": "#include <toml++/toml.h>\n"}, "core/src/ may not include toml++/toml.h"),
     ("spdlog outside log", {"core/src/config.hpp": "#include <spdlog/spdlog.h>\n"}, "core/src/config may not include spdlog/spdlog.h"),
     ("the program sees core's inside", {"core/cli/main.cpp": '#include "../src/config.hpp"\n'}, "core/cli/ may not include ../src/config.hpp"),
+    ("the texts see core", {"core/text/text.cpp": '#include "core/src/config.hpp"\n'}, "core/text/ may not include core/src/config.hpp"),
     ("the program sees core's inside by search path", {"core/cli/main.cpp": '#include "src/config.hpp"\n'}, "core/cli/ may not include src/config.hpp"),
     ("a kernel sees the ABI", {"kernels/flash/a.h": "#include <rocforge/plugin.h>\n"}, "kernels/ may not include rocforge/plugin.h"),
     ("HIP outside platform", {"kernels/flash/a.h": "#include <hip/hip_runtime.h>\n"}, "kernels/ may not include hip/hip_runtime.h"),

@@ -8,8 +8,10 @@
 #include <atomic>
 #include <cmath>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 
 #include "conformance/oracle.h"
@@ -32,7 +34,8 @@ using rocforge::Failure;
     X(hang_in_init) X(exit_in_forward) X(exit_in_supports) X(abort_in_plan) X(crash_on_dim_72) X(approximate) X(no_device) X(takes_nothing) \
     X(writes_to_descriptor_3) X(writes_beside_the_report) X(promises_nothing) X(only_16_bits) X(lengths_unclamped_in_16_bits) \
     X(wide_table_misread_in_16_bits) X(true_is_one_in_16_bits) X(table_lacks_a_slot) X(table_for_any_id) X(ordinal_minus_one) X(device_of_kind_3) \
-    X(names_no_kernel) X(kernel_in_one_buffer) X(unknown_plan_flags) X(layout_is_refused) X(layout_of_another_kind) X(layout_without_pages)
+    X(names_no_kernel) X(kernel_in_one_buffer) X(unknown_plan_flags) X(layout_is_refused) X(layout_of_another_kind) X(layout_without_pages) \
+    X(leaves_a_process) X(interrupts_the_run) X(hang_at_exit) X(prints_without_end) X(speaks_to_the_terminal) X(logs_when_opened)
 // clang-format on
 
 enum class Fault {
@@ -57,6 +60,16 @@ void* (*volatile allocate)(std::size_t) = std::malloc;  // a pair of malloc and 
 void crash() { std::raise(SIGSEGV); }
 // Where the child of rocforge verify tells its parent what it finds.
 void write_to_descriptor_3(const char* text) { [[maybe_unused]] const ssize_t ignored = ::write(3, text, std::strlen(text)); }
+
+// In a session of its own, where no signal to the group of the one that started it arrives. Its number goes to a file for the test to read.
+void leave_a_process() {
+    const pid_t left = ::fork();
+    if (left == 0) {
+        ::setsid();
+        hang();
+    }
+    if (const char* file = std::getenv("ROCFORGE_HOSTILE_LEFT")) std::ofstream(file) << left;
+}
 
 // The problem as a faulty backend understands it.
 rf_problem misunderstood(Fault fault, rf_problem p) {
@@ -194,6 +207,16 @@ void misbehave(Fault fault, const rf_problem& p, const rf_args& a) {
             return crash();
         case Fault::writes_beside_the_report:
             return write_to_descriptor_3("a line without an end");
+        case Fault::leaves_a_process:
+            return leave_a_process();
+        case Fault::interrupts_the_run:
+            ::kill(::getppid(), SIGINT);
+            hang();
+        case Fault::prints_without_end:
+            for (;;) std::fputs("again\n", stderr);
+        case Fault::speaks_to_the_terminal:
+            std::fputs("\033[2J\033[31mall is well\n\a", stderr);
+            throw Failure(RF_DEVICE, "\033[32m1000 passed\nno, none");
         case Fault::mute_failure:
             throw Failure(RF_DEVICE, "");
         case Fault::allocates_in_forward:
@@ -277,9 +300,10 @@ constexpr rf_memory_api kMemoryWithoutSlot{sizeof(rf_memory_api), 0,           a
                                            copy_memory,           make_stream, nullptr,         wait_for_stream};
 
 struct AtExit {
-    bool crashes = false, exits = false;
+    bool crashes = false, exits = false, hangs = false;
     ~AtExit() {
         if (crashes) crash();
+        if (hangs) hang();
         if (exits) _exit(9);
     }
 } at_exit;
@@ -289,10 +313,12 @@ template <Fault kFault> struct Backend {
         rf_problem p;
         void forward(const rf_args& args) const { ::forward(kFault, p, args); }
     };
-    explicit Backend(const rf_host_api&) {
+    explicit Backend(const rf_host_api& host) {
+        if (kFault == Fault::logs_when_opened) host.log(host.self, RF_LOG_WARN, "logs_when_opened", "is open");
         if (kFault == Fault::crash_in_init) crash();
         if (kFault == Fault::hang_in_init) hang();
         at_exit.crashes = kFault == Fault::crash_at_exit, at_exit.exits = kFault == Fault::exit_at_exit;
+        at_exit.hangs = kFault == Fault::hang_at_exit;
     }
     rf_code device(std::int32_t index, rf_device& out) const {
         if (kFault == Fault::no_device) throw Failure(RF_UNAVAILABLE, "its device is on loan");

@@ -5,8 +5,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "nearest.hpp"
-
 using namespace rocforge::cli;
 
 TEST_CASE("a shape is four extents and nothing else") {
@@ -53,11 +51,4 @@ TEST_CASE("a device is named as --device takes it") {
     device.ordinal = -1;
     device.arch = "gfx942";
     CHECK(device_name(device) == "gfx942");
-}
-
-TEST_CASE("a mistyped word finds the nearest known one, a strange word none") {
-    CHECK(did_you_mean("--bakend", {"--device", "--backend"}) == "; did you mean '--backend'?");
-    CHECK(did_you_mean("lsit", {"run", "list"}) == "; did you mean 'list'?");
-    CHECK(did_you_mean("zzzzzz", {"run", "list"}) == "");
-    CHECK(did_you_mean(std::string(100000, 'z'), {"run"}) == "");
 }

@@ -1,9 +1,13 @@
 #include "output_file.hpp"
 
 #include <doctest/doctest.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "scratch.hpp"
+#include "signals.hpp"
 #include "status.hpp"
 
 using namespace rocforge::cli;
@@ -32,6 +36,25 @@ TEST_CASE("a committed file is complete and stands alone") {
     }
     CHECK(scratch::read(folder / "out") == "whole");
     CHECK(folder.files() == 1);
+}
+
+TEST_CASE("a first Ctrl-C is noted, a second ends the program and leaves no temporary file") {
+    const scratch::Folder folder;
+    const pid_t child = fork();
+    if (child == 0) {
+        OutputFile file(folder / "out");
+        put(file, "half");
+        const NoteInterrupts guard;
+        raise(SIGINT);
+        if (!NoteInterrupts::interrupted()) _exit(1);
+        raise(SIGINT);
+        _exit(2);
+    }
+    int status = 0;
+    REQUIRE(waitpid(child, &status, 0) == child);
+    CHECK(WIFSIGNALED(status));
+    CHECK(WTERMSIG(status) == SIGINT);
+    CHECK(folder.files() == 0);
 }
 
 TEST_CASE("a file that is not committed leaves the old one as it was and nothing beside it") {

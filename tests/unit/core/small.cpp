@@ -1,6 +1,6 @@
 // The helpers that everything rests on.
 #include "sha256.hpp"
-#include "text.hpp"
+#include "text/text.hpp"
 #include "threads.hpp"
 
 #include <doctest/doctest.h>
@@ -20,15 +20,23 @@ TEST_CASE("sha256 gives the digests of FIPS 180's examples") {
     CHECK(of(std::string(1000000, 'a')) == "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
 }
 
+TEST_CASE("a stranger's text is one line without control characters") {
+    CHECK(printable("\033[31mred\a\n\x7f") == " [31mred   ");
+    CHECK(printable("CSI in UTF-8: \xC2\x9B"
+                    "31m") == "CSI in UTF-8:  31m");
+    CHECK(printable("\xC3\xA4\xC2\xB5 stay, a lone \xC2 too") == "\xC3\xA4\xC2\xB5 stay, a lone \xC2 too");
+}
+
 TEST_CASE("the nearest name is a typo away or none") {
     const std::vector<std::string> names{"cpu", "gpu", "flash_attention", "order", "default"};
-    CHECK(nearest("flash_atention", names) == "flash_attention");
-    CHECK(nearest("flashattention", names) == "flash_attention");
-    CHECK(nearest("cup", names) == "cpu");
-    CHECK(nearest("ordre", names) == "order");
-    CHECK(nearest("xyzzy", names).empty());
-    CHECK(did_you_mean("gpuu", names) == "; did you mean 'gpu'?");
-    CHECK(did_you_mean("qqqqqqqq", names) == ".");
+    CHECK(did_you_mean("flash_atention", names) == "; did you mean 'flash_attention'?");
+    CHECK(did_you_mean("flashattention", names) == "; did you mean 'flash_attention'?");
+    CHECK(did_you_mean("cup", names) == "; did you mean 'cpu'?");
+    CHECK(did_you_mean("ordre", names) == "; did you mean 'order'?");
+    CHECK(did_you_mean("--bakend", {"--device", "--backend"}) == "; did you mean '--backend'?");
+    CHECK(did_you_mean("xyzzy", names) == "");
+    CHECK(did_you_mean("qqqqqqqq", names, ".") == ".");
+    CHECK(did_you_mean(std::string(100000, 'z'), {"run"}) == "");
 }
 
 TEST_CASE("parallel_for visits every item once and lends a worker to one thread at a time") {

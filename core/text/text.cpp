@@ -26,25 +26,25 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
-std::string nearest(std::string_view word, const std::vector<std::string>& candidates) {
-    std::string best;
+std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates, std::string_view otherwise) {
+    word = word.substr(0, 64);  // no name is longer, and the distance is quadratic
+    const std::string* best = nullptr;
     std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
     for (const std::string& candidate : candidates) {
         const std::size_t distance = edit_distance(word, candidate);
-        if (distance < best_distance && distance < candidate.size()) best = candidate, best_distance = distance;
+        if (distance < best_distance && distance < candidate.size()) best = &candidate, best_distance = distance;
     }
-    return best;
-}
-
-std::string did_you_mean(std::string_view word, const std::vector<std::string>& candidates) {
-    const std::string name = nearest(word, candidates);
-    return name.empty() ? "." : fmt::format("; did you mean '{}'?", name);
+    return best ? fmt::format("; did you mean '{}'?", *best) : std::string(otherwise);
 }
 
 std::string printable(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-        if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+    std::string out;
+    for (std::size_t n = 0; n < text.size(); ++n) {
+        const auto at = [&](std::size_t index) { return index < text.size() ? static_cast<unsigned char>(text[index]) : 0u; };
+        const bool of_two_bytes = at(n) == 0xC2 && at(n + 1) >= 0x80 && at(n + 1) <= 0x9F;  // U+0080 to U+009F
+        out += at(n) < 0x20 || at(n) == 0x7F || of_two_bytes ? ' ' : text[n];
+        n += of_two_bytes ? 1 : 0;
+    }
     return out;
 }
 
