@@ -79,8 +79,6 @@ HWY_INLINE std::int64_t read_order(Type type, std::int64_t e, std::int64_t dim) 
 // ---- scores ------------------------------------------------------------------------------------------------------------------------
 
 #if HWY_TARGET != HWY_SCALAR
-using Quad = hn::FixedTag<float, 4>;
-
 // A vector folded to four lanes with the same sum.
 template <class Tag> HWY_INLINE hn::Vec<Quad> fold([[maybe_unused]] Tag d, hn::Vec<Tag> v) {
     if constexpr (hn::MaxLanes(Tag()) == 4) {

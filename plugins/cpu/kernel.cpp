@@ -38,34 +38,64 @@ struct Task {
     bool few;             // rows enough for few-inl.h alone
     Type k_type, v_type;  // as the products read them: f32 where rows are widened first
 
-    // Of the row's head in the whole batch's count; which batch index q, out and lse have.
+    // The batch index that q, out and lse have.
     std::int64_t q_batch() const { return attention.ragged_q ? 0 : item.batch; }
-    std::int64_t head_of(std::int64_t r) const { return item.head_first + r / item.rows; }
-    std::int64_t row_of(std::int64_t r) const { return item.row_first + r % item.rows; }
 };
 
-// Packs the item's queries as f32: many rows [panel][dim][kPanelRows], few rows [row][q_stride] in read order; what no row fills is 0.
-void pack_q(const Task& task) {
+// Walks the item's rows in their order: no division a row.
+class Rows {
+public:
+    explicit Rows(const Task& task) : task_(task) {}
+    std::int64_t head() const { return task_.item.head_first + head_; }
+    std::int64_t token() const { return task_.sequence.q_first + task_.item.row_first + row_; }
+    std::int64_t q_offset() const { return task_.attention.q.offset(task_.q_batch(), head(), token()); }
+    // Stays at the last row.
+    void next() {
+        if (row_ + 1 < task_.item.rows)
+            ++row_;
+        else if (head_ + 1 < task_.item.heads)
+            row_ = 0, ++head_;
+    }
+
+private:
+    const Task& task_;
+    std::int64_t head_ = 0, row_ = 0;
+};
+
+// Packs the item's queries as f32 [row][q_stride] in read order; 0 beyond dim.
+void pack_few(const Task& task) {
     const Attention& a = task.attention;
     const Scratch& scratch = task.scratch;
-    for (std::int64_t r = 0; r < task.rows; ++r) {
-        const std::int64_t first = a.q.offset(task.q_batch(), task.head_of(r), task.sequence.q_first + task.row_of(r));
-        if (task.few) {
-            float* to = scratch.q + r * scratch.q_stride;
-            if (task.k_type == Type::bf16) {
-                widen(a.q.type, task.pointers.q, first, a.dim, scratch.row);
-                for (std::int64_t e = 0; e < a.dim; ++e) to[read_order(task.k_type, e, a.dim)] = scratch.row[e];
-            } else {
-                widen(a.q.type, task.pointers.q, first, a.dim, to);
-                std::fill(to + a.dim, to + scratch.q_stride, 0.0f);
-            }
-            continue;
+    Rows at(task);
+    for (std::int64_t r = 0; r < task.rows; ++r, at.next()) {
+        float* to = scratch.q + r * scratch.q_stride;
+        if (task.k_type == Type::bf16) {
+            widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, scratch.row);
+            for (std::int64_t e = 0; e < a.dim; ++e) to[read_order(task.k_type, e, a.dim)] = scratch.row[e];
+        } else {
+            widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, to);
+            std::fill(to + a.dim, to + scratch.q_stride, 0.0f);
         }
-        float* panel = scratch.q + r / Tile::kPanelRows * Tile::kPanelRows * a.dim;
-        const std::int64_t column = r % Tile::kPanelRows;
-        if (column == 0 && task.rows - r < Tile::kPanelRows) std::fill(panel, panel + Tile::kPanelRows * a.dim, 0.0f);
-        widen(a.q.type, task.pointers.q, first, a.dim, scratch.row);
-        for (std::int64_t e = 0; e < a.dim; ++e) panel[e * Tile::kPanelRows + column] = scratch.row[e];
+    }
+}
+
+// The same as f32 [panel][dim][kPanelRows]; beyond the last row it again, up to a whole vector.
+void pack_many(const Task& task) {
+    const Attention& a = task.attention;
+    const Scratch& scratch = task.scratch;
+    Rows at(task);
+    for (std::int64_t r = 0; r < round_up(task.rows, std::max(kLanes, Tile::kTransposed)); r += Tile::kTransposed) {
+        const float* rows[Tile::kTransposed];
+        for (int i = 0; i < Tile::kTransposed; ++i, at.next()) {
+            if (a.q.type == Type::f32) {
+                rows[i] = static_cast<const float*>(task.pointers.q) + at.q_offset();
+                continue;
+            }
+            float* widened = scratch.row + i * a.dim;
+            widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, widened);
+            rows[i] = widened;
+        }
+        rows_to_columns(rows, a.dim, scratch.q + r / Tile::kPanelRows * Tile::kPanelRows * a.dim + r % Tile::kPanelRows);
     }
 }
 
@@ -298,20 +328,24 @@ void attend_many(const Task& task) {
     }
 }
 
-// Row r's unnormalised output into `row`.
-HWY_INLINE void read_out(const Task& task, std::int64_t r, float* row) {
+// each(r, row): the unnormalised output of every row of the item.
+template <class Each> HWY_INLINE void for_outputs(const Task& task, const Each& each) {
     const Scratch& s = task.scratch;
     const std::int64_t dim_v = task.attention.dim_v;
     if (task.few) {
-        const float* out = s.out + r * s.out_stride;
-        if (task.v_type != Type::bf16)
-            std::copy(out, out + dim_v, row);
-        else
-            for (std::int64_t e = 0; e < dim_v; ++e) row[e] = out[read_order(task.v_type, e, dim_v)];
+        for (std::int64_t r = 0; r < task.rows; ++r) {
+            const float* out = s.out + r * s.out_stride;
+            for (std::int64_t e = 0; e < dim_v; ++e) s.row[e] = out[read_order(task.v_type, e, dim_v)];
+            each(r, s.row);
+        }
         return;
     }
-    const float* panel = s.out + r / Tile::kPanelRows * Tile::kPanelRows * round_up(dim_v, Tile::kStep) + r % Tile::kPanelRows;
-    for (std::int64_t e = 0; e < dim_v; ++e) row[e] = panel[e * Tile::kPanelRows];
+    float* rows[Tile::kTransposed];
+    for (int i = 0; i < Tile::kTransposed; ++i) rows[i] = s.row + i * dim_v;
+    for (std::int64_t r = 0; r < task.rows; r += Tile::kTransposed) {
+        columns_to_rows(s.out + r / Tile::kPanelRows * Tile::kPanelRows * round_up(dim_v, Tile::kStep) + r % Tile::kPanelRows, dim_v, rows);
+        for (int i = 0; i < Tile::kTransposed && r + i < task.rows; ++i) each(r + i, rows[i]);
+    }
 }
 
 // Normalises one row, sink included, and stores out and lse. `row` holds sum_j exp(s_j - peak) v_j.
@@ -325,11 +359,8 @@ void store_row(const Attention& a, const Pointers& p, std::int64_t batch, std::i
         total = (empty ? 0.0f : sum * std::exp(peak - shift)) + std::exp(sink - shift);
         weight = empty ? 0.0f : std::exp(peak - shift) / total;
     }
-    if (empty)
-        std::fill(row, row + a.dim_v, 0.0f);
-    else
-        for (std::int64_t e = 0; e < a.dim_v; ++e) row[e] *= weight;
-    narrow(a.out.type, row, a.dim_v, p.out, a.out.offset(batch, head, token));
+    if (empty) std::fill(row, row + a.dim_v, 0.0f);
+    narrow(a.out.type, row, weight, a.dim_v, p.out, a.out.offset(batch, head, token));
     if (a.lse.present()) p.lse[a.lse.offset(batch, head, token)] = total == 0 ? -kInfinity : total_peak + std::log(total);
 }
 
@@ -337,15 +368,16 @@ void store_row(const Attention& a, const Pointers& p, std::int64_t batch, std::i
 void store_partial(const Task& task, float* slot) {
     std::copy(task.scratch.peak, task.scratch.peak + task.rows, slot);
     std::copy(task.scratch.sum, task.scratch.sum + task.rows, slot + task.rows);
-    for (std::int64_t r = 0; r < task.rows; ++r) read_out(task, r, slot + 2 * task.rows + r * task.attention.dim_v);
+    for_outputs(
+        task, [&](std::int64_t r, const float* row) { std::copy(row, row + task.attention.dim_v, slot + 2 * task.rows + r * task.attention.dim_v); });
 }
 
 void store_item(const Task& task) {
-    for (std::int64_t r = 0; r < task.rows; ++r) {
-        read_out(task, r, task.scratch.row);
-        store_row(task.attention, task.pointers, task.q_batch(), task.head_of(r), task.sequence.q_first + task.row_of(r), task.scratch.peak[r],
-                  task.scratch.sum[r], task.scratch.row);
-    }
+    Rows at(task);
+    for_outputs(task, [&](std::int64_t r, float* row) {
+        store_row(task.attention, task.pointers, task.q_batch(), at.head(), at.token(), task.scratch.peak[r], task.scratch.sum[r], row);
+        at.next();
+    });
 }
 
 void attend_item(const Attention& attention, const Pointers& pointers, const Schedule& schedule, const Placed& placed, const Scratch& scratch) {
@@ -362,12 +394,14 @@ void attend_item(const Attention& attention, const Pointers& pointers, const Sch
                     few,
                     direct.k ? attention.k.type : Type::f32,
                     direct.v ? attention.v.type : Type::f32};
-    pack_q(task);
     reset_state(task);
-    if (few)
+    if (few) {
+        pack_few(task);
         attend_few(task);
-    else
+    } else {
+        pack_many(task);
         attend_many(task);
+    }
     if (item.slot < 0)
         store_item(task);
     else

@@ -21,9 +21,56 @@ struct Tile {
     static constexpr int kStep = kRegisters == 32 ? 8 : 4;  // keys (scores) or dims (output) at once
     static constexpr int kPanelRows = kVectors * kLanes;
     static constexpr int kFewRows = kLanes < 8 ? kLanes : 8;  // few-inl.h wins up to here: decode of up to 8 grouped heads
+    static constexpr int kTransposed = kLanes < 4 ? 1 : 4;    // rows that are turned into columns at once
+    static_assert(kPanelRows % kTransposed == 0);
     static_assert((kStep + 1) * kVectors + 1 <= kRegisters, "accumulators, one operand row and a broadcast stay in registers");
     static_assert(kStep * kVectors >= 8, "two FMA ports of four cycles need eight accumulators in flight");
 };
+
+#if HWY_TARGET != HWY_SCALAR
+using Quad = hn::FixedTag<float, 4>;
+
+HWY_INLINE void transpose(hn::Vec<Quad> (&m)[4]) {
+    const Quad q;
+    const auto even_low = hn::InterleaveLower(q, m[0], m[2]), odd_low = hn::InterleaveLower(q, m[1], m[3]);
+    const auto even_high = hn::InterleaveUpper(q, m[0], m[2]), odd_high = hn::InterleaveUpper(q, m[1], m[3]);
+    m[0] = hn::InterleaveLower(q, even_low, odd_low);
+    m[1] = hn::InterleaveUpper(q, even_low, odd_low);
+    m[2] = hn::InterleaveLower(q, even_high, odd_high);
+    m[3] = hn::InterleaveUpper(q, even_high, odd_high);
+}
+#endif
+
+// kTransposed rows of `count` floats into as many columns of [count][kPanelRows].
+HWY_NOINLINE void rows_to_columns(const float* const (&rows)[Tile::kTransposed], std::int64_t count, float* columns) {
+    std::int64_t e = 0;
+#if HWY_TARGET != HWY_SCALAR
+    for (; e + 4 <= count; e += 4) {
+        hn::Vec<Quad> m[4];
+        for (int i = 0; i < 4; ++i) m[i] = hn::LoadU(Quad(), rows[i] + e);
+        transpose(m);
+        for (int i = 0; i < 4; ++i) hn::StoreU(m[i], Quad(), columns + (e + i) * Tile::kPanelRows);
+    }
+#endif
+    for (; e < count; ++e) {
+        for (int i = 0; i < Tile::kTransposed; ++i) columns[e * Tile::kPanelRows + i] = rows[i][e];
+    }
+}
+// And back.
+HWY_NOINLINE void columns_to_rows(const float* columns, std::int64_t count, float* const (&rows)[Tile::kTransposed]) {
+    std::int64_t e = 0;
+#if HWY_TARGET != HWY_SCALAR
+    for (; e + 4 <= count; e += 4) {
+        hn::Vec<Quad> m[4];
+        for (int i = 0; i < 4; ++i) m[i] = hn::LoadU(Quad(), columns + (e + i) * Tile::kPanelRows);
+        transpose(m);
+        for (int i = 0; i < 4; ++i) hn::StoreU(m[i], Quad(), rows[i] + e);
+    }
+#endif
+    for (; e < count; ++e) {
+        for (int i = 0; i < Tile::kTransposed; ++i) rows[i][e] = columns[e * Tile::kPanelRows + i];
+    }
+}
 
 // Excluded scores leave softmax as -0 (all others are >= +0): their product with V is dropped whatever V holds.
 HWY_INLINE V product_unless_excluded(V p, V v) {
@@ -102,13 +149,20 @@ HWY_NOINLINE bool output_step(const void* const* v_rows, std::int64_t first, std
             }
         }
     }
-    V check = hn::Zero(d);
-#pragma GCC unroll 8
-    for (int e = 0; e < Tile::kStep; ++e) {
+    if constexpr (!kExcluding) {
+        // x * 0 is NaN where x is not finite. kUsed chains, as one would take longer than what it checks.
+        V check[kUsed];
 #pragma GCC unroll 3
-        for (int n = 0; n < kUsed; ++n) check = hn::Add(check, hn::Sub(sum[e][n], sum[e][n]));
+        for (int n = 0; n < kUsed; ++n) check[n] = hn::Mul(sum[0][n], hn::Zero(d));
+#pragma GCC unroll 8
+        for (int e = 1; e < Tile::kStep; ++e) {
+#pragma GCC unroll 3
+            for (int n = 0; n < kUsed; ++n) check[n] = hn::MulAdd(sum[e][n], hn::Zero(d), check[n]);
+        }
+#pragma GCC unroll 3
+        for (int n = 1; n < kUsed; ++n) check[0] = hn::Add(check[0], check[n]);
+        if (HWY_UNLIKELY(!is_finite(check[0]))) return false;
     }
-    if (!kExcluding && HWY_UNLIKELY(!is_finite(check))) return false;
 #pragma GCC unroll 8
     for (int e = 0; e < Tile::kStep; ++e) {
 #pragma GCC unroll 3

@@ -124,22 +124,28 @@ HWY_INLINE float element(Type type, const void* data, std::int64_t index) {
     return type == Type::bf16 ? kernels::f32_from_bf16(bits) : kernels::f32_from_f16(bits);
 }
 
-// Rounds to nearest even.
-HWY_INLINE void narrow(Type type, const float* from, std::int64_t count, void* data, std::int64_t first) {
-    if (type == Type::f32) return widen_f32(from, count, static_cast<float*>(data) + first);
-    std::uint16_t* to = static_cast<std::uint16_t*>(data) + first;
+// from * weight, rounded to nearest even.
+HWY_INLINE void narrow(Type type, const float* from, float weight, std::int64_t count, void* data, std::int64_t first) {
+    const V weights = hn::Set(D(), weight);
     std::int64_t i = 0;
+    if (type == Type::f32) {
+        float* to = static_cast<float*>(data) + first;
+        for (; i + kLanes <= count; i += kLanes) hn::StoreU(hn::Mul(hn::LoadU(D(), from + i), weights), D(), to + i);
+        for (; i < count; ++i) to[i] = from[i] * weight;
+        return;
+    }
+    std::uint16_t* to = static_cast<std::uint16_t*>(data) + first;
     if (type == Type::bf16) {
-        for (; i < count; ++i) to[i] = kernels::bf16_from_f32(from[i]);
+        for (; i < count; ++i) to[i] = kernels::bf16_from_f32(from[i] * weight);
         return;
     }
 #if ROCFORGE_CPU_VECTOR_F16
     const hn::Rebind<hwy::float16_t, D> d16;
     for (; i + kLanes <= count; i += kLanes) {
-        hn::StoreU(hn::DemoteTo(d16, hn::LoadU(D(), from + i)), d16, reinterpret_cast<hwy::float16_t*>(to + i));
+        hn::StoreU(hn::DemoteTo(d16, hn::Mul(hn::LoadU(D(), from + i), weights)), d16, reinterpret_cast<hwy::float16_t*>(to + i));
     }
 #endif
-    for (; i < count; ++i) to[i] = kernels::f16_from_f32(from[i]);
+    for (; i < count; ++i) to[i] = kernels::f16_from_f32(from[i] * weight);
 }
 
 }  // namespace rocforge::cpu::HWY_NAMESPACE
