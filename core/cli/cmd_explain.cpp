@@ -6,6 +6,7 @@
 #include <array>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 #include "flags.hpp"
 #include "matrix.hpp"
@@ -33,6 +34,7 @@ Examples:
   rocforge explain --q 2x16x512x64
   rocforge explain --q 1x32x1x128 --kv-heads 8 --kv-len 8192 --dtype bf16 --paged 16
   rocforge explain --q 8x32x512x128 --ragged --paged 16 --causal bottom-right --device x86-64-v3 --json
+  rocforge explain --q 1x32x1x128 --kv-heads 8 --kv-len 8192 --dtype bf16 --kv-dtype f16 --kv-scales 64
   rocforge explain --matrix
 
 Exit status: 0 a backend would run it, 3 none would (all reasons printed), 2 bad usage, 4 no such device here)";
@@ -76,8 +78,19 @@ void print_people(const Terminal& terminal, const Verdict& verdict, const rf_dev
     terminal.lines(refusal_lines(terminal, verdict.candidates));
 }
 
+// A flag that would change nothing is no flag to give.
+void demand_matrix_flags(const CLI::App& command) {
+    constexpr std::array<std::string_view, 5> kApply{"--matrix", "--device", "--json", "--config", "--log"};
+    for (const CLI::Option* option : command.get_options()) {
+        const std::string name = option->get_name();
+        if (option->count() == 0 || std::find(kApply.begin(), kApply.end(), name) != kApply.end()) continue;
+        throw Quit(
+            Status::kUsage,
+            fmt::format("{} does not apply to --matrix, which asks about problems of its own; --device does. See rocforge explain --help", name));
+    }
+}
+
 Status print_matrix(const ExplainFlags& flags) {
-    if (flags.q) throw Quit(Status::kUsage, "--matrix asks about problems of its own; leave --q out. See rocforge explain --help");
     const Context context = open_context(flags.common);
     const std::vector<Support> matrix = support_matrix(context.get(), flags.device);
     if (flags.json)
@@ -112,17 +125,22 @@ void add_geometry(CLI::App& command, ExplainFlags& flags) {
     add_value(command, "--dtype", flags.dtype, parse_dtype, "DTYPE", "f32, f16 or bf16; default: f32");
     add_value(command, "--layout", flags.extents.layout, parse_layout, "LAYOUT", "Axes of q, k, v and out in memory, bhsd or bshd; default: bhsd");
     add_value(command, "--mask", flags.extents.mask, parse_mask, "KIND", "bool or add: a full mask [batch, head_q, seq_q, seq_kv]");
+    add_value(command, "--kv-dtype", flags.extents.kv_dtype, parse_dtype, "DTYPE", "Of k and v; unset: --dtype");
+    add_value(command, "--out-dtype", flags.extents.out_dtype, parse_dtype, "DTYPE", "Of out; unset: --dtype");
+    add_value(command, "--kv-scales", flags.extents.scale_group, parse_positive, "N", "Scales of k and v, f32, one for each N elements of dim");
+    add_value(command, "--diagonal", flags.extents.diagonal, parse_integer, "N", "Moves the diagonal of causal rule, window and ALiBi N keys right");
     add_value(command, "--paged", flags.extents.page_size, parse_positive, "N", "k and v in pages of N tokens, with lengths");
     command.add_flag("--ragged", flags.extents.ragged, "Sequences packed into one row (cu_seqlens)");
     command.add_flag("--kv-lens", flags.extents.kv_lengths, "A length per sequence of k and v");
     command.add_flag("--alibi", flags.extents.alibi, "ALiBi slopes");
     command.add_flag("--sink", flags.extents.sink, "A sink logit per head");
+    command.add_flag("--deterministic", flags.extents.deterministic, "Bitwise equal results from run to run");
 }
 
 }  // namespace
 
 Command add_explain(CLI::App& app) {
-    CLI::App* command = app.add_subcommand("explain", "Say which backend would run a problem, and why not the others");
+    CLI::App* const command = app.add_subcommand("explain", "Say which backend would run a problem, and why not the others");
     auto flags = std::make_shared<ExplainFlags>();
     command->footer(kHelp);
     add_geometry(*command, *flags);
@@ -132,7 +150,10 @@ Command add_explain(CLI::App& app) {
     command->add_flag("--json", flags->json, "One object {chosen, why, backends} on stdout");
     command->add_flag("--matrix", flags->matrix, "Instead: what each backend runs on --device, or on every known arch, as Markdown or JSON");
     add_common(*command, flags->common);
-    return {command, [flags] { return explain(*flags); }};
+    return {command, [flags, command] {
+                if (flags->matrix) demand_matrix_flags(*command);
+                return explain(*flags);
+            }};
 }
 
 }  // namespace rocforge::cli

@@ -81,7 +81,12 @@ int run_program(int argc, char** argv) {
     try {
         try {
             app.parse(reversed_words(argc, argv));
-        } catch (const CLI::Success& help) { return app.exit(help); } catch (const CLI::ParseError& error) {
+        } catch (const CLI::Success& help) {
+            // `rocforge help rnu` asks for the help of a command that there is not, which the program's own would not answer.
+            if (dynamic_cast<const CLI::CallForHelp*>(&help) && app.get_subcommands().empty() && !app.remaining(true).empty())
+                throw usage_error(app, help);
+            return app.exit(help);
+        } catch (const CLI::ParseError& error) {
             name = command_named(app);
             throw usage_error(app, error);
         }

@@ -20,58 +20,60 @@ constexpr std::array<const char*, 7> kDevices{"cpu", "gfx90a", "gfx942", "gfx110
 constexpr std::array<std::pair<const char*, rf_dtype>, 3> kDtypes{{{"f16", kF16}, {"bf16", kBF16}, {"f32", kF32}}};
 constexpr std::int64_t kMostDim = 1024;
 
-// What a probe changes about the plainest problem of its type.
+// The plainest problem of its type, and what a probe changes about it.
 struct Probe {
     Extents extents{.batch = 2, .head_q = 8, .head_kv = 8, .seq_q = 128, .seq_kv = 128, .dim = 128, .dim_v = 128};
     Rules rules;
-    std::int64_t diagonal = 0;
-    bool kv_dtype = false, kv_scales = false, out_dtype = false, deterministic = false;
 };
 
-// By bit of rf_features: the least that uses it.
-constexpr std::array<void (*)(Probe&), 21> kFeatures{
-    [](Probe& p) { p.rules.causal = Causal::kTopLeft; },
-    [](Probe& p) { p.rules.causal = Causal::kBottomRight; },
-    [](Probe& p) { p.rules.window_left = 32; },
-    [](Probe& p) { p.extents.head_kv = 2; },
-    [](Probe& p) { p.extents.mask = kBool; },
-    [](Probe& p) { p.extents.mask = kF32; },
-    [](Probe& p) { p.extents.alibi = true; },
-    [](Probe& p) { p.rules.softcap = 30; },
-    [](Probe& p) { p.extents.sink = true; },
-    [](Probe& p) { p.extents.kv_lengths = true; },
-    [](Probe& p) { p.extents.ragged = p.extents.kv_lengths = true; },
-    [](Probe& p) { p.extents.page_size = 64; },
-    [](Probe& p) { p.rules.lse = true; },
-    [](Probe& p) { p.extents.dim_v = 64; },
-    [](Probe& p) { p.rules.dropout_p = 0.125f; },
-    [](Probe& p) { p.deterministic = true; },
-    [](Probe& p) { p.kv_dtype = true; },
-    [](Probe& p) { p.kv_scales = true; },
-    [](Probe& p) { p.extents.ragged = true; },
-    [](Probe& p) {
-        p.rules.causal = Causal::kTopLeft;
-        p.diagonal = 16;
-    },
-    [](Probe& p) { p.out_dtype = true; },
+// The least that uses a feature. Where a feature is a choice among types, there is a probe for each: one that runs is enough.
+struct FeatureProbe {
+    rf_features feature;
+    void (*change)(Probe&);
 };
-static_assert(int{kFeatures.size()} == std::popcount(RF_F_ALL), "a feature without a probe");
+constexpr FeatureProbe kProbes[] = {
+    {RF_F_CAUSAL, [](Probe& p) { p.rules.causal = Causal::kTopLeft; }},
+    {RF_F_BOTTOM_RIGHT, [](Probe& p) { p.rules.causal = Causal::kBottomRight; }},
+    {RF_F_WINDOW, [](Probe& p) { p.rules.window_left = 32; }},
+    {RF_F_GROUPED_HEADS, [](Probe& p) { p.extents.head_kv = 2; }},
+    {RF_F_MASK_BOOL, [](Probe& p) { p.extents.mask = kBool; }},
+    {RF_F_MASK_ADD, [](Probe& p) { p.extents.mask = kF32; }},
+    {RF_F_MASK_ADD, [](Probe& p) { p.extents.mask = kF16; }},
+    {RF_F_MASK_ADD, [](Probe& p) { p.extents.mask = kBF16; }},
+    {RF_F_ALIBI, [](Probe& p) { p.extents.alibi = true; }},
+    {RF_F_SOFTCAP, [](Probe& p) { p.rules.softcap = 30; }},
+    {RF_F_SINK, [](Probe& p) { p.extents.sink = true; }},
+    {RF_F_KV_LENGTHS, [](Probe& p) { p.extents.kv_lengths = true; }},
+    {RF_F_RAGGED_Q, [](Probe& p) { p.extents.ragged = p.extents.kv_lengths = true; }},
+    {RF_F_PAGED_KV, [](Probe& p) { p.extents.page_size = 64; }},
+    {RF_F_LSE, [](Probe& p) { p.rules.lse = true; }},
+    {RF_F_DIM_V, [](Probe& p) { p.extents.dim_v = 64; }},
+    {RF_F_DROPOUT, [](Probe& p) { p.rules.dropout_p = 0.125f; }},
+    {RF_F_DETERMINISTIC, [](Probe& p) { p.extents.deterministic = true; }},
+    {RF_F_KV_DTYPE, [](Probe& p) { p.extents.kv_dtype = kF32; }},
+    {RF_F_KV_DTYPE, [](Probe& p) { p.extents.kv_dtype = kF16; }},
+    {RF_F_KV_DTYPE, [](Probe& p) { p.extents.kv_dtype = kBF16; }},
+    {RF_F_KV_SCALES, [](Probe& p) { p.extents.scale_group = 128; }},
+    {RF_F_RAGGED_KV, [](Probe& p) { p.extents.ragged = true; }},
+    {RF_F_DIAGONAL, [](Probe& p) { p.rules.causal = Causal::kTopLeft, p.extents.diagonal = 16; }},
+    {RF_F_OUT_DTYPE, [](Probe& p) { p.extents.out_dtype = kF32; }},
+    {RF_F_OUT_DTYPE, [](Probe& p) { p.extents.out_dtype = kF16; }},
+    {RF_F_OUT_DTYPE, [](Probe& p) { p.extents.out_dtype = kBF16; }},
+};
+constexpr std::uint32_t kFeatureCount = std::popcount(RF_F_ALL);
+constexpr rf_features probed() {
+    rf_features all = 0;
+    for (const FeatureProbe& probe : kProbes) all |= probe.feature;
+    return all;
+}
+static_assert(probed() == RF_F_ALL, "a feature without a probe");
 
-rf_dtype other_than(rf_dtype dtype) { return same(dtype, kF32) ? kF16 : kF32; }
+// Another type than the problem's own is a feature; its own is none.
+bool uses_nothing(const Probe& probe, rf_dtype dtype) { return same(probe.extents.kv_dtype, dtype) || same(probe.extents.out_dtype, dtype); }
 
 rf_problem problem_of(Probe probe, rf_dtype dtype) {
     probe.extents.dtype = dtype;
-    rf_problem problem = problem_of(probe.extents, probe.rules);
-    problem.diagonal = probe.diagonal;
-    if (probe.deterministic) problem.features |= RF_F_DETERMINISTIC;
-    if (probe.kv_dtype) problem.k.dtype = problem.v.dtype = other_than(dtype);
-    if (probe.out_dtype) problem.out.dtype = other_than(dtype);
-    if (probe.kv_scales) {
-        problem.features |= RF_F_KV_SCALES;
-        problem.k_scale = dense_tensor(kF32, problem.k.shape[0], problem.k.shape[1], problem.k.shape[2], 1, Layout::kBhsd);
-        problem.v_scale = problem.k_scale;
-    }
-    return problem;
+    return problem_of(probe.extents, probe.rules);
 }
 
 // Whether each backend of the device's kind runs a problem, in the order of registration.
@@ -118,10 +120,13 @@ Support support_of(rocforge_context* context, const rf_device& device, const std
         if (plain.runs && !base) base = &dtype;
     }
     if (!base) base = &kDtypes.back().second;
-    for (std::uint32_t bit = 0; bit < kFeatures.size(); ++bit) {
-        Probe probe;
-        kFeatures[bit](probe);
-        if (asked(backend, probe, *base).runs) out.features.emplace_back(rocforge_feature_name(bit));
+    for (std::uint32_t bit = 0; bit < kFeatureCount; ++bit) {
+        const bool runs = std::any_of(std::begin(kProbes), std::end(kProbes), [&](const FeatureProbe& one) {
+            Probe probe;
+            one.change(probe);
+            return one.feature == rf_features{1} << bit && !uses_nothing(probe, *base) && asked(backend, probe, *base).runs;
+        });
+        if (runs) out.features.emplace_back(rocforge_feature_name(bit));
     }
     for (std::int64_t dim = 1; dim <= kMostDim; ++dim) {
         Probe probe;
@@ -189,7 +194,7 @@ struct Row {
 // Features that every column answers alike share a row.
 std::vector<Row> rows_of_features(const std::vector<Support>& matrix) {
     std::vector<Row> rows;
-    for (std::uint32_t bit = 0; bit < kFeatures.size(); ++bit) {
+    for (std::uint32_t bit = 0; bit < kFeatureCount; ++bit) {
         const std::string feature = rocforge_feature_name(bit);
         std::vector<bool> cells;
         cells.reserve(matrix.size());

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "status.hpp"
 
@@ -32,8 +33,19 @@ void add_keys(const Extents& extents, rf_problem& problem) {
         seq = multiply(extents.batch, extents.seq_kv, "tokens of k");
         batch = 1;
     }
-    problem.k = dense_tensor(extents.dtype, batch, extents.head_kv, seq, extents.dim, extents.layout);
-    problem.v = dense_tensor(extents.dtype, batch, extents.head_kv, seq, extents.dim_v, extents.layout);
+    const rf_dtype dtype = extents.kv_dtype.bits ? extents.kv_dtype : extents.dtype;
+    problem.k = dense_tensor(dtype, batch, extents.head_kv, seq, extents.dim, extents.layout);
+    problem.v = dense_tensor(dtype, batch, extents.head_kv, seq, extents.dim_v, extents.layout);
+}
+
+void add_scales(std::int64_t group, rf_problem& problem) {
+    if (group == 0) return;
+    problem.features |= RF_F_KV_SCALES;
+    for (const auto& [scaled, scale] : {std::pair{&problem.k, &problem.k_scale}, {&problem.v, &problem.v_scale}}) {
+        if (scaled->shape[3] % group != 0)
+            throw Quit(Status::kUsage, fmt::format("scales for each {} elements: a dim of {} is no multiple of that", group, scaled->shape[3]));
+        *scale = dense_tensor(kF32, scaled->shape[0], scaled->shape[1], scaled->shape[2], scaled->shape[3] / group, Layout::kBhsd);
+    }
 }
 
 }  // namespace
@@ -106,9 +118,13 @@ rf_problem problem_of(const Extents& extents, const Rules& rules) {
     const std::int64_t tokens = extents.ragged ? multiply(extents.batch, extents.seq_q, "tokens of q") : extents.seq_q;
     if (extents.ragged) problem.features |= RF_F_RAGGED_Q;
     problem.q = dense_tensor(extents.dtype, batch, extents.head_q, tokens, extents.dim, extents.layout);
-    problem.out = dense_tensor(extents.dtype, batch, extents.head_q, tokens, extents.dim_v, extents.layout);
+    problem.out =
+        dense_tensor(extents.out_dtype.bits ? extents.out_dtype : extents.dtype, batch, extents.head_q, tokens, extents.dim_v, extents.layout);
     add_keys(extents, problem);
+    add_scales(extents.scale_group, problem);
     add_mask(extents, problem);
+    problem.diagonal = extents.diagonal;
+    if (extents.deterministic) problem.features |= RF_F_DETERMINISTIC;
     if (extents.alibi) problem.features |= RF_F_ALIBI;
     if (extents.sink) problem.features |= RF_F_SINK;
     if (problem.features & kIndexFeatures) problem.index_dtype = kI32;

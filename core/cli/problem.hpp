@@ -34,12 +34,15 @@ struct Extents {
     Layout layout = Layout::kBhsd;
     bool ragged = false;  // q of batch * seq_q tokens; k and v likewise unless paged or with lengths
     bool kv_lengths = false;
-    std::int64_t page_size = 0;  // 0: not paged
-    rf_dtype mask{};             // none, kBool or a float type
-    bool alibi = false, sink = false;
+    std::int64_t page_size = 0;        // 0: not paged
+    rf_dtype mask{};                   // none, kBool or a float type
+    rf_dtype kv_dtype{}, out_dtype{};  // absent: dtype
+    std::int64_t scale_group = 0;      // elements of dim that share a scale of k and v; 0: no scales
+    std::int64_t diagonal = 0;
+    bool alibi = false, sink = false, deterministic = false;
 };
 
-// Extents are checked for overflow (Quit kUsage), everything else is left to the library to judge.
+// Extents are checked for overflow and scale groups for dividing dim (Quit kUsage), everything else is left to the library to judge.
 rf_problem problem_of(const Extents& extents, const Rules& rules);
 
 // Arithmetic of forward at most, where every length is at its capacity: 2 for each multiplication and addition, halved when causal.

@@ -163,6 +163,28 @@ TEST_SUITE("runtime") {
         CHECK_FALSE(contains(outcome.err, "forward_mute"));  // its answers are sound
     }
 
+    TEST_CASE("the matrix of support tries each type that K, V and out may have") {
+        const Folder folder;
+        folder.add_plugin("at_run_time");
+        const Variables variables{{"ROCFORGE_PLUGIN_PATH", folder.path().string()}};
+        const Outcome outcome = run({"explain", "--matrix", "--device", "cpu", "--json"}, variables);
+        CHECK(outcome.status == 0);
+        const std::size_t at = outcome.out.find("\"types_of_16_bits\"");
+        REQUIRE(at != std::string::npos);
+        CHECK(contains(outcome.out.substr(at, outcome.out.find('}', at) - at), "\"features\":[\"kv_dtype\",\"out_dtype\"]"));
+        const Outcome asked =
+            run({"explain", "--backend", "types_of_16_bits", "--q", "1x2x3x8", "--device", "cpu", "--dtype", "f16", "--kv-dtype", "bf16"}, variables);
+        CHECK_MESSAGE(asked.status == 0, asked.err);
+        for (const std::vector<std::string>& wrong :
+             {std::vector<std::string>{"--dtype", "f16"}, {"--q", "1x1x1x8"}, {"--lse"}, {"--backend", "good"}}) {
+            std::vector<std::string> words{"explain", "--matrix"};
+            words.insert(words.end(), wrong.begin(), wrong.end());
+            const Outcome refused = run(words, variables);
+            CHECK(refused.status == 2);
+            CHECK_MESSAGE(contains(refused.err, wrong[0] + " does not apply to --matrix"), refused.err);
+        }
+    }
+
     TEST_CASE("a plan that asks for all memory there is fails the one-call form and nothing else") {
         const Folder folder;
         folder.add_plugin("at_run_time");

@@ -241,9 +241,13 @@ TEST_SUITE("safetensors") {
             }
         }
         SUBCASE("an unknown command") {
-            const Outcome outcome = run({"rnu"});
-            CHECK(outcome.status == 2);
-            CHECK_MESSAGE(contains(outcome.err, "rnu"), outcome.err);
+            for (const std::vector<std::string>& words : {std::vector<std::string>{"rnu"}, {"help", "rnu"}, {"rnu", "--help"}}) {
+                const Outcome outcome = run(words);
+                CHECK(outcome.status == 2);
+                CHECK_MESSAGE(contains(outcome.err, "unknown command 'rnu'"), outcome.err);
+                CHECK_MESSAGE(contains(outcome.err, "did you mean 'run'?"), outcome.err);
+            }
+            CHECK(run({"help", "run"}).status == 0);
         }
         SUBCASE("no command") { CHECK(run({}).status == 2); }
         SUBCASE("no output file") { CHECK(run({"run", "in.safetensors"}).status == 2); }

@@ -79,6 +79,19 @@ rf_code endless_message(const rf_plan*, const rf_args*, rf_error* error) {
     return error->code = RF_DEVICE;
 }
 
+rf_code supports_16_bits(rf_backend*, const rf_device*, const rf_problem* p, const rf_sink* sink) {
+    const rf_reason reason{sizeof(rf_reason), RF_R_DTYPE, "dtype", "f32", "16 bits", ""};
+    const bool good = p->q.dtype.bits == 16 && p->k.dtype.bits == 16 && p->v.dtype.bits == 16 && p->out.dtype.bits == 16;
+    if (!good && sink) sink->report(sink->self, &reason);
+    return good ? RF_OK : RF_UNSUPPORTED;
+}
+constexpr rf_backend_api types_of_16_bits() {
+    rf_backend_api table = hostile::table<NullBackend>("types_of_16_bits");
+    table.features = RF_F_KV_DTYPE | RF_F_OUT_DTYPE;
+    table.supports = supports_16_bits;
+    return table;
+}
+
 template <class Slot> constexpr rf_backend_api with(const char* name, Slot rf_backend_api::*slot, Slot function) {
     rf_backend_api table = hostile::table<NullBackend>(name);
     table.*slot = function;
@@ -95,6 +108,7 @@ constexpr rf_backend_api kTables[] = {
     hostile::table<PlanNull>("plan_null"),
     hostile::table<PlanGreedy>("plan_greedy"),
     hostile::table<ForwardThrows>("forward_throws"),
+    types_of_16_bits(),
     with("init_mute", &rf_backend_api::init, mute_init),
     with("plan_mute", &rf_backend_api::plan, mute_plan),
     with("forward_mute", &rf_backend_api::forward, mute_forward),

@@ -59,6 +59,23 @@ TEST_CASE("ragged queries lie in one row; keys too unless they are paged or have
     CHECK(shape(problem_of(extents, {}).k) == std::vector<std::int64_t>{3, 2, 100, 64});
 }
 
+TEST_CASE("K, V and out may have types of their own, and K and V scales") {
+    Extents extents = decode_extents();
+    extents.dtype = kBF16, extents.kv_dtype = kF16, extents.out_dtype = kF32, extents.scale_group = 32, extents.dim_v = 32, extents.diagonal = -2;
+    extents.deterministic = true;
+    const rf_problem problem = problem_of(extents, {});
+    CHECK(same(problem.q.dtype, kBF16));
+    CHECK(same(problem.k.dtype, kF16));
+    CHECK(same(problem.v.dtype, kF16));
+    CHECK(same(problem.out.dtype, kF32));
+    CHECK(problem.features == (RF_F_KV_SCALES | RF_F_DETERMINISTIC));
+    CHECK(shape(problem.k_scale) == std::vector<std::int64_t>{3, 2, 100, 2});
+    CHECK(shape(problem.v_scale) == std::vector<std::int64_t>{3, 2, 100, 1});
+    CHECK(problem.diagonal == -2);
+    extents.scale_group = 48;
+    CHECK_THROWS_AS(problem_of(extents, {}), Quit);
+}
+
 TEST_CASE("the diagonal's bit is on only where something reads the diagonal") {
     Rules rules;
     rules.align = Diagonal::kBottomRight;
