@@ -93,12 +93,12 @@ private:
     }
 
     void pack_chunk() {
-        finite_ = true;
+        tame_ = true;
         KeyRows k, v;
         for (std::int64_t block = 0; block * kBlock < shape_.chunk && chunk_ + block * kBlock < item_.keys.end; ++block) {
             find_keys(chunk_ + block * kBlock, &k, &v);
             pack_k(k, a_.dim, shape_, k_of(block));
-            finite_ &= pack_v(v, a_.dim_v, shape_, scratch_.v + block * 2 * kTileElems);
+            tame_ &= pack_v(v, a_.dim_v, shape_, scratch_.v + block * 2 * kTileElems);
         }
     }
 
@@ -143,7 +143,7 @@ private:
     // One group against the chunk. Its last softmax and its output are left to the next group, or to finish_group().
     void attend(const Group& group) {
         if (group.blocks() <= 0) return;
-        if (!finite_ && excludes(group)) {  // 0 * NaN
+        if (!tame_) {
             finish_group();
             return attend_carefully(group);
         }
@@ -223,7 +223,7 @@ private:
         for (std::int64_t block = group.first_block; block < group.end_block; ++block)
             to_logits(scratch_.all_s + block * kSquare, rules_, rows_, chunk_ + block * kBlock);
         for (std::int64_t r = 0; r < kGroup; ++r) soften(group, r);
-        if (finite_) return add_output(group);
+        if (tame_ || !excludes(group)) return add_output(group);
         for (std::int64_t r = 0; r < kGroup; ++r) add_output_of_row(group, r);
         scratch_.started[group.index] = true;
     }
@@ -353,7 +353,7 @@ private:
     Unit unit_;
 
     std::int64_t chunk_ = 0;  // first key
-    bool finite_ = true;      // v of the chunk
+    bool tame_ = true;        // v of the chunk: large probabilities cannot overflow the output, and 0 * v is 0
     bool open_ = false;       // is a group under way?
     Group group_{};
     GroupRows rows_{};        // of the group under way, where its rules need them
