@@ -248,23 +248,4 @@ std::vector<std::string> feature_names(rf_features features) {
     return out;
 }
 
-std::string dtype_name(rf_dtype dtype) {
-    switch (dtype.code) {
-        case RF_T_INT:
-            if (dtype.bits) return fmt::format("i{}", dtype.bits);
-            return "absent";
-        case RF_T_UINT:
-            return fmt::format("u{}", dtype.bits);
-        case RF_T_FLOAT:
-            return fmt::format("f{}", dtype.bits);
-        case RF_T_BFLOAT:
-            return fmt::format("bf{}", dtype.bits);
-        case RF_T_BOOL:
-            if (dtype.bits == 8) return "bool";
-            [[fallthrough]];
-        default:
-            return fmt::format("type {}/{}", dtype.code, dtype.bits);
-    }
-}
-
 }  // namespace rocforge

@@ -16,8 +16,6 @@ Result<rf_problem> complete_problem(const rf_problem& from_caller);
 std::vector<std::string> feature_names(rf_features features);
 // nullptr for a bit that this core does not know.
 const char* feature_name(std::uint32_t bit);
-// "f32", "bf16", "i64"; "type 10/8" for others.
-std::string dtype_name(rf_dtype dtype);
 
 // Bytes of an element of a type of at least 8 bits.
 inline std::int64_t element_bytes(rf_dtype dtype) { return dtype.bits / 8; }

@@ -79,96 +79,6 @@ void take_reason(void* self, const rf_reason* reason) {
     });
 }
 
-bool has_elements(const rf_tensor& t) { return t.shape[0] && t.shape[1] && t.shape[2] && t.shape[3]; }
-
-// Which pointers of rf_args a plan of this problem reads, and how they must be aligned.
-class Pointers {
-public:
-    Pointers(rocforge_plan_t& plan, const rf_problem& p) : plan_(plan) {
-        tensor(offsetof(rf_args, q), p.q, "q");
-        tensor(offsetof(rf_args, out), p.out, "out");
-        if (has_elements(p.k)) tensor(offsetof(rf_args, k), p.k, "k");
-        if (has_elements(p.v)) tensor(offsetof(rf_args, v), p.v, "v");
-        if (p.features & RF_F_LSE) tensor(offsetof(rf_args, lse), p.lse, "lse");
-        if ((p.features & (RF_F_MASK_BOOL | RF_F_MASK_ADD)) && has_elements(p.mask)) tensor(offsetof(rf_args, mask), p.mask, "mask");
-        const auto index_align = static_cast<std::uint32_t>(element_bytes(p.index_dtype));
-        if (p.features & RF_F_ALIBI) add(offsetof(rf_args, alibi_slopes), sizeof(float), "alibi_slopes");
-        if (p.features & RF_F_SINK) add(offsetof(rf_args, sink), sizeof(float), "sink");
-        if (p.features & RF_F_KV_LENGTHS) add(offsetof(rf_args, kv_lengths), index_align, "kv_lengths");
-        if (p.features & RF_F_RAGGED_Q) add(offsetof(rf_args, cu_seqlens_q), index_align, "cu_seqlens_q");
-        if (p.features & RF_F_RAGGED_KV) add(offsetof(rf_args, cu_seqlens_kv), index_align, "cu_seqlens_kv");
-        if ((p.features & RF_F_PAGED_KV) && p.max_seq_kv > 0) add(offsetof(rf_args, block_table), index_align, "block_table");
-        if (p.features & RF_F_KV_SCALES) {
-            if (has_elements(p.k_scale)) tensor(offsetof(rf_args, k_scale), p.k_scale, "k_scale");
-            if (has_elements(p.v_scale)) tensor(offsetof(rf_args, v_scale), p.v_scale, "v_scale");
-        }
-    }
-
-private:
-    void tensor(std::size_t offset, const rf_tensor& t, const char* name) {
-        add(offset, std::max<std::uint32_t>({1u, t.align, static_cast<std::uint32_t>(element_bytes(t.dtype))}), name);
-    }
-    void add(std::size_t offset, std::uint32_t align, const char* name) {
-        plan_.pointers[plan_.pointer_count++] = {static_cast<std::uint32_t>(offset), align, name};
-    }
-    rocforge_plan_t& plan_;
-};
-
-const void* pointer_at(const rf_args& args, std::uint32_t offset) {
-    const void* value = nullptr;
-    std::memcpy(&value, reinterpret_cast<const char*>(&args) + offset, sizeof value);
-    return value;
-}
-
-bool aligned(const void* pointer, std::uint64_t align) { return (reinterpret_cast<std::uintptr_t>(pointer) & (align - 1)) == 0; }
-
-// The first argument that the plan cannot take, as text; cold.
-std::string wrong_argument(const rocforge_plan_t& plan, const rf_args& args) {
-    if (!RF_HAS(&args, stream)) return fmt::format("args.struct_size is {}, wanted {}", args.struct_size, sizeof(rf_args));
-    if (args.reserved) return fmt::format("args.reserved is {}, wanted 0", args.reserved);
-    for (std::uint32_t i = 0; i < plan.pointer_count; ++i) {
-        const auto& [offset, align, name] = plan.pointers[i];
-        const void* pointer = pointer_at(args, offset);
-        if (!pointer) return fmt::format("args.{} is NULL", name);
-        if (!aligned(pointer, align)) return fmt::format("args.{} is {}, not aligned to the {} bytes that the plan promises", name, pointer, align);
-    }
-    if (plan.info.workspace_bytes && (!args.workspace || args.workspace_bytes < plan.info.workspace_bytes || !aligned(args.workspace, 256)))
-        return fmt::format("args.workspace is {} of {} bytes, wanted {} bytes aligned to 256", args.workspace, args.workspace_bytes,
-                           plan.info.workspace_bytes);
-    if (plan.info.zeroed_bytes && (!args.zeroed || !aligned(args.zeroed, 256)))
-        return fmt::format("args.zeroed is {}, wanted {} bytes aligned to 256", args.zeroed, plan.info.zeroed_bytes);
-    return "";
-}
-
-bool acceptable(const rocforge_plan_t& plan, const rf_args& args) noexcept {
-    if (!RF_HAS(&args, stream) || args.reserved) return false;
-    for (std::uint32_t i = 0; i < plan.pointer_count; ++i) {
-        const void* pointer = pointer_at(args, plan.pointers[i].offset);
-        if (!pointer || !aligned(pointer, plan.pointers[i].align)) return false;
-    }
-    if (plan.info.workspace_bytes && (!args.workspace || args.workspace_bytes < plan.info.workspace_bytes || !aligned(args.workspace, 256)))
-        return false;
-    return !plan.info.zeroed_bytes || (args.zeroed && aligned(args.zeroed, 256));
-}
-
-// 1 element (0), 16 or 256: finer steps would make a plan per address.
-std::uint32_t coarse_align(const void* pointer) { return aligned(pointer, 256) ? 256 : aligned(pointer, 16) ? 16 : 0; }
-
-// The problem as the one-call form keys it: with the pointers' own alignment.
-rf_problem with_alignment_of(const rf_problem& from_caller, const rf_args& args) {
-    rf_problem p = sized_copy(&from_caller);
-    for (auto [tensor, pointer] : {std::pair{&p.q, args.q},
-                                   {&p.k, args.k},
-                                   {&p.v, args.v},
-                                   {&p.out, static_cast<const void*>(args.out)},
-                                   {&p.lse, static_cast<const void*>(args.lse)},
-                                   {&p.mask, args.mask},
-                                   {&p.k_scale, args.k_scale},
-                                   {&p.v_scale, args.v_scale}})
-        tensor->align = coarse_align(pointer);
-    return p;
-}
-
 // Zeroes memory of the device in the stream's order; waits for the stream.
 Result<bool> zero(Backend& backend, const rf_device& device, const Workspaces::Block& block, void* stream) {
     if (device.kind == RF_DEVICE_CPU) return std::memset(block.memory, 0, block.bytes), true;
@@ -461,7 +371,7 @@ Result<PlanPointer> Runtime::plan_on(Backend& backend, const rf_device& device, 
     PlanPointer out(new rocforge_plan_t, rocforge_plan_release);
     out->device = device;
     out->nothing_to_do = problem.batch == 0 || problem.max_seq_q == 0 || !has_elements(problem.q);
-    const Pointers pointers(*out, problem);
+    out->arguments = PlanArguments(problem);
     out->info.struct_size = sizeof(rf_plan_info);
     out->info.estimate_us = -1;
     rf_error error = new_error();
@@ -475,6 +385,7 @@ Result<PlanPointer> Runtime::plan_on(Backend& backend, const rf_device& device, 
     if (out->info.workspace_bytes > problem.workspace_limit_bytes)
         return Error{RF_INTERNAL, fmt::format("{}: plan wants {} bytes of workspace, the problem allows {}", backend.name(),
                                               out->info.workspace_bytes, problem.workspace_limit_bytes)};
+    out->arguments.demand_scratch(out->info);
     out->runtime = shared_from_this();
     out->kernel = out->info.kernel ? out->info.kernel : "";
     return out;
@@ -551,8 +462,8 @@ Error Runtime::nobody(const Decision& decision, const rf_device& device, const r
 
 rf_code forward_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* error) noexcept {
     if (plan.nothing_to_do) return RF_OK;
-    if (!acceptable(plan, args)) [[unlikely]]
-        return guarded(error, [&] { return fail(error, RF_INVALID, "forward: " + wrong_argument(plan, args)); });
+    if (const PlanArguments::Fault fault = plan.arguments.check(args)) [[unlikely]]
+        return guarded(error, [&] { return fail(error, RF_INVALID, "forward: " + plan.arguments.text_of(fault, args)); });
     // A message that the caller's struct still holds from before is not this call's.
     if (error && error->struct_size >= sizeof(rf_error)) error->message[0] = '\0';
     const rf_code code = plan.backend->api().forward(plan.plan, &args, error);

@@ -1,6 +1,7 @@
 // The spine: configuration, files, plugins and registry become a context; a problem becomes a choice, a choice a plan, a plan a call.
 #pragma once
 
+#include "arguments.hpp"
 #include "discovery.hpp"
 #include "log.hpp"
 #include "plan_cache.hpp"
@@ -9,7 +10,6 @@
 #include "threads.hpp"
 #include "workspace.hpp"
 
-#include <array>
 #include <memory>
 #include <optional>
 #include <shared_mutex>
@@ -56,20 +56,13 @@ struct rocforge_choice {
 };
 
 struct rocforge_plan_t {
-    // A pointer of rf_args that this plan reads.
-    struct Pointer {
-        std::uint32_t offset = 0;  // in rf_args
-        std::uint32_t align = 1;
-        const char* name = "";
-    };
     std::shared_ptr<rocforge::Runtime> runtime;
     std::atomic<std::uint32_t> references{1};
     rocforge::Backend* backend = nullptr;
     rf_plan* plan = nullptr;
     rf_plan_info info{};
     bool nothing_to_do = false;  // batch or seq_q is 0
-    std::uint32_t pointer_count = 0;
-    std::array<Pointer, 14> pointers{};
+    rocforge::PlanArguments arguments;
     rf_device device{};
     std::string kernel, why;
     bool fell_back = false;

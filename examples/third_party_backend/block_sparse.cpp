@@ -163,11 +163,7 @@ public:
         return RF_OK;
     }
     void supports(const rf_device&, const rf_problem& p, rocforge::Reasons& reasons) const {
-        for (const auto& [tensor, field] : {std::pair{&p.q, "q.dtype"}, {&p.k, "k.dtype"}, {&p.v, "v.dtype"}, {&p.out, "out.dtype"}}) {
-            const rf_dtype have = tensor->dtype;
-            if (have.code == RF_T_FLOAT && have.bits == 32) continue;
-            reasons.refuse(RF_R_DTYPE, field, "type " + std::to_string(have.code) + "/" + std::to_string(have.bits), "f32", "use backend \"cpu\"");
-        }
+        reasons.only_dtype(p, {RF_T_FLOAT, 32, 1}, "use backend \"cpu\"");
         if (!(p.features & RF_F_MASK_BOOL))
             reasons.refuse(RF_R_FEATURE, "features", "no mask_bool", "mask_bool: without it there is nothing to skip", "use backend \"cpu\"");
     }

@@ -1,9 +1,10 @@
-"""Binaries of three ages work together: hosts and plugins built from the headers that 1.0 was released with (frozen), from a simulated 1.1 (next), and
-this build's library, that library compiled as 1.1, and its cpu plugin.
+"""Binaries of all ages work together: hosts and plugins built from the headers that each version was released with (v1.0, ...), from a simulated later
+one (next), and this build's library, that library compiled as the later one, and its cpu plugin.
 
     ages.py TESTS_ABI_BUILD TODAY_LIB_FOLDER TODAY_PLUGIN_FOLDER PROGRAM
 """
 import os
+import pathlib
 import subprocess
 import sys
 
@@ -15,9 +16,13 @@ def run(command, **environment):
 
 def main(build, library, plugins, program):
     wrong, tried = [], 0
+    released = sorted(path.name for path in pathlib.Path(build).glob("v*.*") if (path / "host").exists())
+    ages = [*released, "next"]
+    if not released:
+        wrong.append(f"{build} holds no binaries of a released version")
     for library_age, library_folder in (("today's", library), ("next", f"{build}/next/lib")):
-        for host in ("frozen", "next"):
-            for plugin in ("frozen", "next"):
+        for host in ages:
+            for plugin in ages:
                 for backend in ("cpu", "frozen_c", "frozen_cpp"):
                     status, told = run([f"{build}/{host}/host", backend], LD_LIBRARY_PATH=library_folder, ROCFORGE_PLUGIN_PATH=f"{plugins}:{build}/{plugin}/plugins")
                     kernel = "textbook of a later core" if (library_age, plugin, backend) == ("next", "next", "frozen_c") else "textbook"
@@ -25,7 +30,7 @@ def main(build, library, plugins, program):
                     tried += 1
                     if status != 0 or not (told.startswith(wanted) if backend == "cpu" else told == wanted):
                         wrong.append(f"{host} host, {library_age} library, {plugin} plugin {backend}: status {status}: {told}, wanted '{wanted}'")
-    for age, backend in (("frozen", "frozen_c"), ("frozen", "frozen_cpp"), ("next", "frozen_c")):
+    for age, backend in [(age, backend) for age in released for backend in ("frozen_c", "frozen_cpp")] + [("next", "frozen_c")]:
         status, told = run([program, "verify", f"{build}/{age}/plugins/rocforge-{backend}.so"])
         tried += 1
         if status != 0:

@@ -4,7 +4,8 @@ sdk/CHANGELOG-ABI.md. Layouts are compared by libabigail, so which compiler buil
 
     check.py ROOT ANCHOR.so CC        compares with the newest tests/abi/vX.Y
     check.py --self-test ROOT CC      changes copies of the headers and sees each change judged
-    check.py --freeze ROOT ANCHOR.so  writes tests/abi/vX.Y for the version that the header states: once, when it is released
+    check.py --freeze ROOT ANCHOR.so  writes tests/abi/vX.Y for the version that the header states: once, when it is released. The host and the plugins
+                                      there are the release's before; let them use what the new one adds
 """
 import pathlib
 import re
@@ -20,6 +21,8 @@ SKIPPED = 77
 ADDITION, BREAK = "an addition", "a break"
 HEADERS = ("sdk/include/rocforge/plugin.h", "sdk/include/rocforge/plugin.hpp", "sdk/include/rocforge/slots.h", "core/include/rocforge/rocforge.h",
            "core/include/rocforge/rocforge.hpp")
+
+PROGRAMS = ("host.c", "plugin.c", "plugin.cpp")  # what ages.py runs of each release
 
 
 def run(*command):
@@ -141,8 +144,12 @@ def freeze(root, anchor):
     folder = root / f"tests/abi/v{major}.{minor}"
     if (folder / "anchor.abi").exists():
         sys.exit(f"{folder} is there: what is released stays as it is")
+    _, before = newest_baseline(root)
     gather(root, folder / "include")
     shutil.copy(root / "tests/abi/anchor.c", folder)
+    for program in PROGRAMS:
+        if not (folder / program).exists():
+            shutil.copy(before / program, folder)
     done = run("abidw", "--no-corpus-path", "--no-show-locs", "--no-comp-dir-path", "--out-file", folder / "anchor.abi", anchor)
     if done.returncode:
         sys.exit(done.stderr)
@@ -192,6 +199,19 @@ def self_test(root, cc):
         found = misplaced(nodes(text), {(1, 0): old, (1, 1): new})
         if len(found) != count:
             wrong.append(f"'{text}': {found}")
+    with tempfile.TemporaryDirectory() as temporary:  # the next release, frozen in a copy
+        copy = pathlib.Path(temporary)
+        for part in ("tests/abi", "sdk/include", "core/include"):
+            shutil.copytree(root / part, copy / part)
+        plugin_h = copy / HEADERS[0]
+        text = plugin_h.read_text(encoding="utf-8")
+        plugin_h.write_text(re.sub(r"#define RF_ABI_MINOR \d+", f"#define RF_ABI_MINOR {released[1] + 1}", text), encoding="utf-8")
+        run(cc, "-g", "-O0", "-shared", "-fPIC", "-std=c11", f"-I{gather(copy, copy / 'include')}", copy / "tests/abi/anchor.c", "-o", copy / "anchor.so")
+        freeze(copy, copy / "anchor.so")
+        version, frozen = newest_baseline(copy)
+        missing = [name for name in ("anchor.abi", "anchor.c", "include/rocforge/plugin.h", *PROGRAMS) if not (frozen / name).exists()]
+        if version != (released[0], released[1] + 1) or missing:
+            wrong.append(f"freezing the next minor made {version} without {missing}")
     major, minor = released
     entry = f"## {major}.{minor}"
     for changes, version, changelog, count in (([], released, entry, 0), ([], released, "", 1), ([(ADDITION, "x")], released, entry, 2),

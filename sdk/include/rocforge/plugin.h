@@ -337,9 +337,9 @@ typedef struct rf_backend_api {
 #define RF_B_APPROXIMATE 2u /* not attention as defined: chosen only by name */
 enum { RF_SANITIZER_NONE = 0, RF_SANITIZER_ADDRESS = 1, RF_SANITIZER_MEMORY = 2, RF_SANITIZER_THREAD = 3 };
 
-/* Extensions: tables that the command line, the conformance kit and examples use a device through, without its headers. Each may grow at its end;
- * another meaning is another id. device is one of device()'s. Every slot of a table that is offered is there. Streams, marks and graphs are opaque.
- */
+/* Extensions: tables through which the core uses a device (rocforge_device_* of its host API, the zeroed memory of its one-call form) and the
+ * conformance kit runs on one, without its headers. Each may grow at its end; another meaning is another id. device is one of device()'s. Every slot
+ * of a table that is offered is there. Streams, marks and graphs are opaque. */
 
 /* "rocforge.memory/1". Copies wait for what was enqueued on the stream before them (NULL: the device's default stream) and are over when they return.
  */

@@ -66,6 +66,23 @@ template <class Body> rf_code guarded(rf_error* error, Body&& body) noexcept {
     }
 }
 
+// "f32", "bf16", "i64", "bool"; "absent"; "type 10/8" for what has no such name.
+inline std::string dtype_name(rf_dtype dtype) {
+    const std::string bits = std::to_string(dtype.bits);
+    switch (dtype.code) {
+        case RF_T_INT:
+            return dtype.bits ? "i" + bits : "absent";
+        case RF_T_UINT:
+            return "u" + bits;
+        case RF_T_FLOAT:
+            return "f" + bits;
+        case RF_T_BFLOAT:
+            return "bf" + bits;
+        default:
+            return dtype.code == RF_T_BOOL && dtype.bits == 8 ? "bool" : "type " + std::to_string(dtype.code) + "/" + bits;
+    }
+}
+
 // Collects refusals for one supports() call. `if (reasons.enough()) return;` between costly checks: without a sink the first refusal decides.
 class Reasons {
 public:
@@ -76,6 +93,14 @@ public:
         if (!sink_) return;
         const rf_reason reason{sizeof(rf_reason), code, field.c_str(), have.c_str(), need.c_str(), hint.c_str()};
         sink_->report(sink_->self, &reason);
+    }
+    // Refuses each of q, k, v and out that is not stored as `dtype`.
+    void only_dtype(const rf_problem& p, rf_dtype dtype, const std::string& hint = {}) {
+        const std::pair<const char*, rf_dtype> stored[] = {
+            {"q.dtype", p.q.dtype}, {"k.dtype", p.k.dtype}, {"v.dtype", p.v.dtype}, {"out.dtype", p.out.dtype}};
+        for (const auto& [field, have] : stored)
+            if (have.code != dtype.code || have.bits != dtype.bits || have.lanes != dtype.lanes)
+                refuse(RF_R_DTYPE, field, dtype_name(have), dtype_name(dtype), hint);
     }
     bool enough() const noexcept { return refused_ && !sink_; }
     rf_code verdict() const noexcept { return refused_ ? RF_UNSUPPORTED : RF_OK; }

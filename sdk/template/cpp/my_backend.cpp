@@ -71,11 +71,7 @@ public:
     }
     // Sees geometry alone, and reports every reason.
     void supports(const rf_device&, const rf_problem& p, rocforge::Reasons& reasons) const {
-        for (const auto& [tensor, field] : {std::pair{&p.q, "q.dtype"}, {&p.k, "k.dtype"}, {&p.v, "v.dtype"}, {&p.out, "out.dtype"}}) {
-            const rf_dtype have = tensor->dtype;
-            if (have.code == RF_T_FLOAT && have.bits == 32) continue;
-            reasons.refuse(RF_R_DTYPE, field, "type " + std::to_string(have.code) + "/" + std::to_string(have.bits), "f32", "use backend \"cpu\"");
-        }
+        reasons.only_dtype(p, {RF_T_FLOAT, 32, 1}, "use backend \"cpu\"");
         if (const std::uint64_t wanted = host_.workers * scores_bytes(p); wanted > p.workspace_limit_bytes)
             reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(p.workspace_limit_bytes), "at least " + std::to_string(wanted));
     }

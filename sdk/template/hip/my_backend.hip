@@ -182,11 +182,7 @@ public:
     void supports(const rf_device& device, const rf_problem& p, rocforge::Reasons& reasons) const {
         if (!compiled_for(device.arch ? device.arch : ""))
             reasons.refuse(RF_R_NOT_BUILT, "device.arch", device.arch ? device.arch : "", MY_BACKEND_ARCHS, "build with -DMY_BACKEND_ARCHS=...");
-        for (const auto& [tensor, field] : {std::pair{&p.q, "q.dtype"}, {&p.k, "k.dtype"}, {&p.v, "v.dtype"}, {&p.out, "out.dtype"}}) {
-            const rf_dtype have = tensor->dtype;
-            if (have.code == RF_T_FLOAT && have.bits == 32) continue;
-            reasons.refuse(RF_R_DTYPE, field, "type " + std::to_string(have.code) + "/" + std::to_string(have.bits), "f32", "use backend \"gpu\"");
-        }
+        reasons.only_dtype(p, {RF_T_FLOAT, 32, 1}, "use backend \"gpu\"");
         // Divided, not multiplied: extents reach 2^40.
         const std::int64_t most = std::int64_t{64} * INT32_MAX;
         if (p.batch > 0 && p.max_seq_q > 0 && p.q.shape[1] > most / p.batch / p.max_seq_q)
