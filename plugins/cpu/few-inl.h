@@ -26,7 +26,7 @@ struct Few {
     // Sums in flight: 4 keys x 4 rows beside 8 vectors of q and 2 of k, where there are 32 registers.
     template <int kRows> static constexpr int kKeys = kRows == 4 && !kManyRegisters ? 2 : 4;
     // Vectors of V at once; even, as bf16 comes in pairs.
-    template <int kRows> static constexpr int kVectors = kManyRegisters&& kRows < 4 ? 8 : kManyRegisters || kRows < 4 ? 4 : 2;
+    template <int kRows> static constexpr int kVectors = (kManyRegisters ? 4 : 2) * (kRows < 4 ? 2 : 1);
     static_assert(kBlock % kLanes == 0, "softmax takes whole vectors of keys");
 };
 
@@ -302,8 +302,9 @@ HWY_INLINE void output_few(const void* const* v_rows, const Ahead& ahead, std::i
                 output_few_step<kType, kRows, kCount, true>(v_rows, share, first, keys, p, rescale, out, out_stride);
         }
     };
-    step(std::integral_constant<int, Few::kVectors<kRows>>());
-    if constexpr (Few::kVectors < kRows >> 2) step(std::integral_constant<int, 2>());
+    constexpr int kMost = Few::kVectors<kRows>;
+    step(std::integral_constant<int, kMost>());
+    if constexpr (kMost > 2) step(std::integral_constant<int, 2>());
     step(std::integral_constant<int, 1>());
 }
 

@@ -309,10 +309,10 @@ void attend_block(const Task& task, const PanelRows* panels, std::int64_t block_
         if (span.empty()) continue;
         if (panel_rows.count <= kLanes)
             attend_panel<1>(task, panel, panel_rows, block_first, span);
-        else if (panel_rows.count <= 2 * kLanes)
+        else if (Tile::kVectors == 2 || panel_rows.count <= 2 * kLanes)
             attend_panel<2>(task, panel, panel_rows, block_first, span);
         else
-            attend_panel<3>(task, panel, panel_rows, block_first, span);
+            attend_panel<Tile::kVectors>(task, panel, panel_rows, block_first, span);
     }
 }
 
