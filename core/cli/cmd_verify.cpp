@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
+#include <deque>
 #include <fstream>
 #include <map>
 #include <memory>
@@ -237,7 +238,24 @@ void list_items(const VerifyFlags& flags, const std::vector<Item>& items) {
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
-constexpr double kSecondsToEstimateBy = 2;
+
+// How long the rest takes, by the pace of the last seconds: the laws, which come first, take far longer each than the cases behind them.
+class Pace {
+public:
+    // "about 12 s left, ", or "" where it is too early to say.
+    std::string time_left(std::size_t done, std::size_t all) {
+        marks_.emplace_back(Clock::now(), done);
+        while (marks_.size() > 2 && seconds_since(marks_[1].first) > kWindow) marks_.pop_front();
+        const auto [since, before] = marks_.front();
+        const double took = seconds_since(since);
+        if (took < kWindow || done * 20 < all || done == before) return "";
+        return fmt::format("about {:.0f} s left, ", std::ceil(took / static_cast<double>(done - before) * static_cast<double>(all - done)));
+    }
+
+private:
+    static constexpr double kWindow = 3;
+    std::deque<std::pair<Clock::time_point, std::size_t>> marks_;
+};
 
 Status verify(const VerifyFlags& flags) {
     if (!flags.child.empty()) return run_verify_child(flags);
@@ -260,11 +278,11 @@ Status verify(const VerifyFlags& flags) {
     const Terminal people = Terminal::for_people(flags.json), progress(stderr);
     const bool logs = !flags.common.log.empty();  // its lines come where progress would stand
     const auto start = Clock::now();
+    Pace pace;
     const auto tell = [&](std::size_t done, std::size_t failed, const std::string& name) {
         if (logs) return;
-        const double took = seconds_since(start), left = took / static_cast<double>(done) * static_cast<double>(items.size() - done);
-        const std::string time = took > kSecondsToEstimateBy ? fmt::format("about {:.0f} s left, ", std::ceil(left)) : "";
-        progress.progress(fmt::format("[{}/{}] {}{}{}", done, items.size(), failed ? fmt::format("{} failed, ", failed) : "", time, printable(name)));
+        progress.progress(fmt::format("[{}/{}] {}{}{}", done, items.size(), failed ? fmt::format("{} failed, ", failed) : "",
+                                      pace.time_left(done, items.size()), printable(name)));
     };
     Run run;
     try {

@@ -95,7 +95,8 @@ std::vector<std::string> ChildProcess::lines() {
     std::vector<std::string> whole;
     drain(told_, text_);
     std::size_t begin = 0;
-    for (std::size_t end; (end = text_.find('\n', begin)) != std::string::npos; begin = end + 1) whole.push_back(text_.substr(begin, end - begin));
+    for (std::size_t end = 0; (end = text_.find('\n', begin)) != std::string::npos; begin = end + 1)
+        whole.push_back(text_.substr(begin, end - begin));
     text_.erase(0, begin);
     if (text_.size() > kLongestMessage) text_.clear();
     read_output();
@@ -116,7 +117,7 @@ void ChildProcess::pass_on(const std::string& more, bool last) {
     unpassed_ += more;
     if ((last && !unpassed_.empty()) || unpassed_.size() > kLongestLine) unpassed_ += '\n';
     std::size_t begin = 0;
-    for (std::size_t end; (end = unpassed_.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    for (std::size_t end = 0; (end = unpassed_.find('\n', begin)) != std::string::npos; begin = end + 1) {
         passed_bytes_ += prefix_.size() + end - begin + 1;
         const bool full = passed_bytes_ > kOutputPassedOn;
         const std::string line = full ? fmt::format("says more than {} bytes; the rest is left out", kOutputPassedOn)

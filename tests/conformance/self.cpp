@@ -2,6 +2,8 @@
 #define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
+#include <rocforge/plugin.hpp>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -278,9 +280,14 @@ TEST_CASE("the tables hold distinct names, each with its own seed") {
     MESSAGE(cases.size() << " cases");
 }
 
+// Sanitized, whose concern is memory, a case of each kind.
+constexpr std::size_t kEvery = rocforge::built_with_sanitizer() == RF_SANITIZER_NONE ? 1 : 5;
+
 TEST_CASE("the textbook formula passes every case, and every kind of row occurs") {
     std::map<RowState, int> rows;
-    for (const Case& c : all_cases()) {
+    const std::vector<Case> cases = all_cases();
+    for (std::size_t n = 0; n < cases.size(); n += kEvery) {
+        const Case& c = cases[n];
         CAPTURE(c.name);
         Prepared prepared(c);
         const Verdict v = run(prepared, textbook_backend);
@@ -289,7 +296,7 @@ TEST_CASE("the textbook formula passes every case, and every kind of row occurs"
         CHECK(std::isfinite(v.tolerance));
         for (const ExpectedRow& r : prepared.expectation.rows) ++rows[r.row.state];
     }
-    for (const RowState state : {RowState::finite, RowState::empty, RowState::non_finite}) CHECK(rows[state] > 100);
+    for (const RowState state : {RowState::finite, RowState::empty, RowState::non_finite}) CHECK(rows[state] > 100 / static_cast<int>(kEvery));
 }
 
 namespace {
