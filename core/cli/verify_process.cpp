@@ -182,28 +182,34 @@ pid_t parent_of(const std::filesystem::path& process) {
     return parent;
 }
 
-void kill_own_children() {
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator("/proc", ignored)) {
-        const std::string name = entry.path().filename().string();
+std::vector<pid_t> own_children() {
+    std::vector<pid_t> children;
+    std::error_code failed;  // nothing is thrown: a destructor asks
+    for (std::filesystem::directory_iterator entry("/proc", failed); !failed && entry != std::filesystem::directory_iterator();
+         entry.increment(failed)) {
+        const std::string name = entry->path().filename().string();
         pid_t pid = 0;
         const auto [end, wrong] = std::from_chars(name.data(), name.data() + name.size(), pid);
-        if (wrong == std::errc() && end == name.data() + name.size() && parent_of(entry.path()) == ::getpid()) ::kill(pid, SIGKILL);
+        if (wrong == std::errc() && end == name.data() + name.size() && parent_of(entry->path()) == ::getpid()) children.push_back(pid);
     }
+    return children;
 }
 
 }  // namespace
 
-Strays::Strays() { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
+Strays::Strays() : before_(own_children()) { ::prctl(PR_SET_CHILD_SUBREAPER, 1); }
 
 // Each that dies leaves its own children to this process: until there is none, a second at most.
 Strays::~Strays() {
-    for (int turn = 0; turn < 100; ++turn) {
-        pid_t reaped = 0;
-        while ((reaped = ::waitpid(-1, nullptr, WNOHANG)) > 0) continue;
-        if (reaped < 0 && errno == ECHILD) return;
-        kill_own_children();
-        std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    for (int turn = 0; turn < 1000; ++turn) {
+        std::vector<pid_t> left = own_children();
+        std::erase_if(left, [&](pid_t pid) { return std::find(before_.begin(), before_.end(), pid) != before_.end(); });
+        if (left.empty()) return;
+        for (const pid_t pid : left) {
+            ::kill(pid, SIGKILL);
+            ::waitpid(pid, nullptr, WNOHANG);
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(1));
     }
 }
 

@@ -77,13 +77,17 @@ private:
     std::size_t passed_bytes_ = 0;
 };
 
-// While this lives, processes that a child leaves behind, in whatever session, become children of this one; they end with this object.
+// While this lives, processes that a child leaves behind, in whatever session, become children of this one; they end with this object. Children that
+// were there before, as a shell's that became this program by exec, are let be.
 class Strays {
 public:
     Strays();
     ~Strays();
     Strays(const Strays&) = delete;
     Strays& operator=(const Strays&) = delete;
+
+private:
+    std::vector<pid_t> before_;
 };
 
 }  // namespace rocforge::cli

@@ -220,6 +220,12 @@ TEST_CASE("what a plugin starts ends with the run, whatever session it is in") {
     const pid_t left = std::stoi(read_file(file));
     CHECK(kill(left, 0) == -1);
     CHECK(errno == ESRCH);
+
+    // But not what the shell had started that became the program.
+    const std::string line = "sleep 600 >/dev/null 2>&1 & echo $! >'" + file + "'; exec '" ROCFORGE_HOSTILE_PROGRAM "' verify '" +
+                             built_plugin("faulty").string() + "' --backend sound --case seq/1x1-f32 >/dev/null 2>&1";
+    CHECK(WEXITSTATUS(std::system(line.c_str())) == 0);
+    CHECK(kill(std::stoi(read_file(file)), SIGKILL) == 0);
 }
 
 TEST_CASE("a crash keeps its name where the program was started with SIGCHLD ignored") {
