@@ -97,6 +97,7 @@ struct Kernel {
 
 constexpr std::int64_t kBlockKeys = 256;    // README.md says why
 constexpr std::int64_t kFewBlockKeys = 64;  // of items of few rows: a block of K and one of V stay in L1
+constexpr std::int64_t kFewAhead = 32;      // keys ahead of use that a row is asked for: README.md
 constexpr std::int64_t kMaxItemRows = 384;  // beyond, widening K and V costs under 2%
 constexpr std::int64_t kMaxTransposed = 4;
 constexpr std::int64_t kSplitRows = 48;      // items with more rows are not split: enough of them exist

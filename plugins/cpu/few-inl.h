@@ -1,5 +1,5 @@
 // Attention of a few rows (decode, and speculation's few tokens) over one block of keys, per Highway target: a lane is an element of dim, and four
-// rows share each read of K and V, whose f16 and bf16 are widened in registers. Bound by memory: the next rows to be read are asked for ahead. Scores
+// rows share each read of K and V, whose f16 and bf16 are widened in registers. Bound by memory: rows are asked for kFewAhead keys ahead. Scores
 // are [row][kBlock], so that softmax has a key in every lane. Many rows are tiles-inl.h's business.
 #if defined(ROCFORGE_CPU_FEW_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef ROCFORGE_CPU_FEW_INL_H
@@ -121,20 +121,11 @@ template <int kRows, int kKeys> HWY_INLINE void store_sums(const V (&sum)[kKeys]
 #endif
 }
 
-// What is asked of memory while a block is worked on: bytes [first, end) of a row a key, of the operand that is read next. None: first == end.
-struct Ahead {
-    const void* const* rows;
-    std::int64_t first, end;
-
-    HWY_INLINE void ask(std::int64_t key) const {
-        constexpr std::int64_t kCacheLine = 64;
-        for (std::int64_t at = first; at < end; at += kCacheLine) hwy::Prefetch(static_cast<const char*>(rows[key]) + at);
-    }
-    // Of `whole` equal parts those from `part_first` up to `part_end`.
-    Ahead share(std::int64_t part_first, std::int64_t part_end, std::int64_t whole) const {
-        return {rows, end * part_first / whole, end * part_end / whole};
-    }
-};
+// Asks memory for `bytes` of a row.
+HWY_INLINE void ask_for(const void* row, std::int64_t bytes) {
+    constexpr std::int64_t kCacheLine = 64;
+    for (std::int64_t at = 0; at < bytes; at += kCacheLine) hwy::Prefetch(static_cast<const char*>(row) + at);
+}
 
 // scores[row][0, kKeys) of kRows rows and kKeys keys. q [row][q_stride] in read order; q_stride is dim in whole vectors.
 template <Type kType, int kRows, int kKeys>
@@ -178,12 +169,12 @@ HWY_NOINLINE void score_few_step(const void* const* k_rows, const float* q, std:
     store_sums<kRows, kKeys>(sum, scores);
 }
 
-// Scores of `keys` keys; writes up to three keys more. k_rows holds the rows of whole steps; one row of `ahead` is asked for a key.
+// Scores of `keys` keys; writes up to three keys more. k_rows holds the rows of whole steps and those kFewAhead keys on, for which `ask` asks.
 template <Type kType, int kRows>
-HWY_INLINE void score_few(const void* const* k_rows, const Ahead& ahead, std::int64_t keys, const float* q, std::int64_t q_stride, float* scores) {
+HWY_INLINE void score_few(const void* const* k_rows, bool ask, std::int64_t keys, const float* q, std::int64_t q_stride, float* scores) {
     constexpr int kKeys = Few::kKeys<kRows>;
     for (std::int64_t key = 0; key < keys; key += kKeys) {
-        for (int i = 0; i < kKeys; ++i) ahead.ask(key + i);
+        for (int i = 0; i < kKeys && ask; ++i) ask_for(k_rows[key + i + kFewAhead], q_stride * std::int64_t{sizeof(ElementOf<kType>)});
         score_few_step<kType, kRows, kKeys>(k_rows + key, q, q_stride, scores + key);
     }
 }
@@ -239,8 +230,8 @@ HWY_NOINLINE void online_softmax_few(float* scores, std::int64_t keys, float sca
 
 // out [row][out_stride], dims [first, first + kCount * kLanes) in read order, for kRows rows; p [row][kBlock].
 template <Type kType, int kRows, int kCount, bool kExcluding>
-HWY_NOINLINE bool output_few_step(const void* const* v_rows, const Ahead& ahead, std::int64_t first, std::int64_t keys, const float* p,
-                                  const float* rescale, float* out, std::int64_t out_stride) {
+HWY_NOINLINE bool output_few_step(const void* const* v_rows, bool ask, std::int64_t first, std::int64_t keys, const float* p, const float* rescale,
+                                  float* out, std::int64_t out_stride) {
     const D d;
     V sum[kRows][kCount];
 #pragma GCC unroll 4
@@ -250,7 +241,7 @@ HWY_NOINLINE bool output_few_step(const void* const* v_rows, const Ahead& ahead,
     }
     for (std::int64_t key = 0; key < keys; ++key) {
         const ElementOf<kType>* from = static_cast<const ElementOf<kType>*>(v_rows[key]) + first;
-        ahead.ask(key);
+        if (ask) ask_for(static_cast<const ElementOf<kType>*>(v_rows[key + kFewAhead]) + first, kCount * kLanes * std::int64_t{sizeof(*from)});
         V v[kCount];
         if constexpr (kCount == 1) {
             v[0] = load_one<kType>(from);
@@ -290,16 +281,15 @@ HWY_NOINLINE bool output_few_step(const void* const* v_rows, const Ahead& ahead,
 
 // All of out_stride, which is dim_v in whole vectors.
 template <Type kType, int kRows>
-HWY_INLINE void output_few(const void* const* v_rows, const Ahead& ahead, std::int64_t keys, const float* p, const float* rescale, float* out,
+HWY_INLINE void output_few(const void* const* v_rows, bool ask, std::int64_t keys, const float* p, const float* rescale, float* out,
                            std::int64_t out_stride) {
     std::int64_t first = 0;
     const auto step = [&](auto count) {
         constexpr int kCount = count.value;
         for (; first + kCount * kLanes <= out_stride; first += kCount * kLanes) {
-            const Ahead share = ahead.share(first, first + kCount * kLanes, out_stride);
             // As output_rows: what is not finite is made again with excluded keys left out.
-            if (!output_few_step<kType, kRows, kCount, false>(v_rows, share, first, keys, p, rescale, out, out_stride))
-                output_few_step<kType, kRows, kCount, true>(v_rows, share, first, keys, p, rescale, out, out_stride);
+            if (!output_few_step<kType, kRows, kCount, false>(v_rows, ask, first, keys, p, rescale, out, out_stride))
+                output_few_step<kType, kRows, kCount, true>(v_rows, ask, first, keys, p, rescale, out, out_stride);
         }
     };
     constexpr int kMost = Few::kVectors<kRows>;

@@ -174,11 +174,11 @@ Source v_of(const Task& task, bool direct) {
 
 // ---- few rows ----------------------------------------------------------------------------------------------------------------------
 
-// Rows [0, block) of one operand and, where they are read in place, those of the next block; the last is repeated up to two whole blocks.
+// A block's rows of one operand and, where they are read in place, the kFewAhead that follow; the last is repeated beyond.
 void load_few_rows(const Task& task, const Source& source, std::int64_t key_first, std::int64_t keys) {
-    const std::int64_t loaded = source.direct ? std::min(2 * kFewBlockKeys, task.item.keys.end - key_first) : keys;
+    const std::int64_t loaded = source.direct ? std::min(kFewBlockKeys + kFewAhead, task.item.keys.end - key_first) : keys;
     load_rows(task, source, key_first, loaded);
-    std::fill(source.rows + loaded, source.rows + 2 * kFewBlockKeys, source.rows[loaded - 1]);
+    std::fill(source.rows + loaded, source.rows + kFewBlockKeys + kFewAhead, source.rows[loaded - 1]);
 }
 
 template <Type kType> using TypeConstant = std::integral_constant<Type, kType>;
@@ -198,28 +198,22 @@ template <class Each> HWY_INLINE void for_few_rows(std::int64_t rows, const Each
     for (; row < rows; ++row) each(std::integral_constant<int, 1>(), row);
 }
 
-std::int64_t row_bytes(const Operand& operand, std::int64_t dim) { return dim * bytes_of(operand.type); }
-
-// K of the block is in L1, for which the last block's output asked; while it is read, V is asked for. The first rows ask for all.
+// The first rows ask for all.
 void score_few_rows(const Task& task, std::int64_t keys, bool ask) {
     const Scratch& s = task.scratch;
-    const std::int64_t asked = ask ? row_bytes(task.attention.v, task.attention.dim_v) : 0;
     with_type(task.k_type, [&](auto type) {
         for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
-            const Ahead ahead{s.v_rows, 0, row == 0 ? asked : 0};
-            score_few<type.value, rows.value>(s.k_rows, ahead, keys, s.q + row * s.q_stride, s.q_stride, s.scores + row * kFewBlockKeys);
+            score_few<type.value, rows.value>(s.k_rows, ask && row == 0, keys, s.q + row * s.q_stride, s.q_stride, s.scores + row * kFewBlockKeys);
         });
     });
 }
 
 void output_few_rows(const Task& task, std::int64_t keys, bool ask) {
     const Scratch& s = task.scratch;
-    const std::int64_t asked = ask ? row_bytes(task.attention.k, task.attention.dim) : 0;
     with_type(task.v_type, [&](auto type) {
         for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
-            const Ahead ahead{s.k_rows + kFewBlockKeys, 0, row == 0 ? asked : 0};
-            output_few<type.value, rows.value>(s.v_rows, ahead, keys, s.scores + row * kFewBlockKeys, s.rescale + row, s.out + row * s.out_stride,
-                                               s.out_stride);
+            output_few<type.value, rows.value>(s.v_rows, ask && row == 0, keys, s.scores + row * kFewBlockKeys, s.rescale + row,
+                                               s.out + row * s.out_stride, s.out_stride);
         });
     });
 }
@@ -258,9 +252,9 @@ void attend_few(const Task& task) {
         const std::int64_t keys = span.end - span.first;
         load_few_rows(task, k, first, keys);
         load_few_rows(task, v, first, keys);
-        score_few_rows(task, keys, direct.v);
+        score_few_rows(task, keys, direct.k);
         few_probabilities(task, panel_rows, span);
-        output_few_rows(task, keys, direct.k && span.end < end);
+        output_few_rows(task, keys, direct.v);
     }
 }
 

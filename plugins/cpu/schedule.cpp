@@ -175,7 +175,7 @@ std::int64_t carve(const Attention& a, const Kernel& kernel, std::int64_t rows, 
         used += round_up(floats * 4, kAlign);
         return reinterpret_cast<float*>(start);
     };
-    static_assert(sizeof(void*) == 2 * sizeof(float) && 2 * kFewBlockKeys <= kBlockKeys);
+    static_assert(sizeof(void*) == 2 * sizeof(float) && kFewBlockKeys + kFewAhead <= kBlockKeys);
     const auto take_rows = [&] { return reinterpret_cast<const void**>(take(kBlockKeys * 2)); };
     const Scratch laid{
         .q = take(std::max(padded * a.dim, kernel.few_rows * q_stride)),
