@@ -82,10 +82,11 @@ struct Kernel {
     const char* isa;          // isa.h's name: "avx512"
     std::int64_t panel_rows;  // rows that go through softmax side by side, one a lane
     std::int64_t lanes;
-    std::int64_t step;       // dims and keys that a micro-kernel takes at once
-    std::int64_t few_rows;   // an item of up to so many rows takes the path whose lanes are dims
-    bool few_f16, few_bf16;  // which reads these as they are
-    double flops_per_us;     // a cautious half of what one core reaches: decides whether a call is worth waking workers
+    std::int64_t step;        // dims and keys that a micro-kernel takes at once
+    std::int64_t few_rows;    // an item of up to so many rows takes the path whose lanes are dims
+    bool few_f16, few_bf16;   // which reads these as they are
+    std::int64_t split_rows;  // the least rows that items are cut to where many are wanted; items of more are not split: enough of them exist
+    double flops_per_us;      // a cautious half of what one core reaches: decides whether a call is worth waking workers
     // An item has at most so many rows, and a worker's scratch for items of `rows` rows so many bytes.
     std::int64_t (*item_rows)(const Attention&);
     std::int64_t (*slice_bytes)(const Attention&, std::int64_t rows);
@@ -100,7 +101,6 @@ constexpr std::int64_t kFewBlockKeys = 64;  // of items of few rows: a block of 
 constexpr std::int64_t kFewAhead = 32;      // keys ahead of use that a row is asked for: README.md
 constexpr std::int64_t kMaxItemRows = 384;  // beyond, widening K and V costs under 2%
 constexpr std::int64_t kMaxTransposed = 4;
-constexpr std::int64_t kSplitRows = 48;      // items with more rows are not split: enough of them exist
 constexpr std::int64_t kMinSplitKeys = 512;  // a split costs an extra pass over its rows' outputs
 constexpr std::int64_t kItemsPerWorker = 4;  // so that workers end together
 

@@ -462,6 +462,7 @@ const Kernel& kernel_here() {
                                 .few_rows = Tile::kFewRows,
                                 .few_f16 = ROCFORGE_CPU_VECTOR_F16,
                                 .few_bf16 = true,
+                                .split_rows = 48 / Tile::kPanelRows * Tile::kPanelRows,
                                 .flops_per_us = 6e3 * kLanes,
                                 .item_rows = item_rows,
                                 .slice_bytes = slice_bytes,

@@ -109,20 +109,20 @@ std::int64_t cut_all_rows(const Attention& a, std::int64_t rows, Sequence* seque
 }
 
 // The largest items that still leave every worker enough of them.
-void choose_rows(const Attention& a, const Workspace& space, Sequence* sequences, Schedule* out) {
+void choose_rows(const Attention& a, const Workspace& space, std::int64_t split_rows, Sequence* sequences, Schedule* out) {
     const std::int64_t wanted = out->workers > 1 ? kItemsPerWorker * out->workers : 1;
     out->item_rows = space.item_rows;
     for (;;) {
         out->whole_items = cut_all_rows(a, out->item_rows, sequences, out->count);
-        if (out->whole_items >= wanted || out->item_rows <= kSplitRows) return;
-        out->item_rows = std::max(kSplitRows, out->item_rows / 2);
+        if (out->whole_items >= wanted || out->item_rows <= split_rows) return;
+        out->item_rows = std::max(split_rows, out->item_rows / 2);
     }
 }
 
-void choose_splits(const Attention& a, const Workspace& space, const Load& load, Sequence* sequences, Schedule* out) {
+void choose_splits(const Attention& a, const Workspace& space, const Load& load, std::int64_t split_rows, Sequence* sequences, Schedule* out) {
     const std::int64_t wanted = kItemsPerWorker * out->workers;
     out->split_keys = 0;
-    if (out->workers == 1 || space.split_slots == 0 || out->item_rows > kSplitRows || out->whole_items == 0 || out->whole_items >= wanted) return;
+    if (out->workers == 1 || space.split_slots == 0 || out->item_rows > split_rows || out->whole_items == 0 || out->whole_items >= wanted) return;
     const std::int64_t splits = (wanted + out->whole_items - 1) / out->whole_items;
     const std::int64_t keys = round_up(std::max((load.longest_reach + splits - 1) / splits, kMinSplitKeys), kBlockKeys);
     if (keys >= load.longest_reach) return;
@@ -153,7 +153,7 @@ Workspace workspace_of(const Attention& a, const Kernel& kernel, std::uint32_t w
     if (splits && workers > 1) {
         // choose_splits makes fewer than two items for each one wanted.
         space.split_slots = 2 * kItemsPerWorker * workers;
-        space.slot_floats = round_up(std::min(kSplitRows, item_rows) * (a.dim_v + 2), kAlign / 4);
+        space.slot_floats = round_up(std::min(kernel.split_rows, item_rows) * (a.dim_v + 2), kAlign / 4);
     }
     space.slice_bytes = kernel.slice_bytes(a, item_rows);
     space.bytes = sequence_bytes(a) + space.split_slots * space.slot_floats * 4 + workers * space.slice_bytes;
@@ -230,8 +230,8 @@ std::string schedule(const Attention& a, const Pointers& p, const Kernel& kernel
         add_load(a, sequences[b], reach, &load);
     }
     if (!worth_waking(kernel, load)) out->workers = 1;
-    choose_rows(a, space, sequences, out);
-    choose_splits(a, space, load, sequences, out);
+    choose_rows(a, space, kernel.split_rows, sequences, out);
+    choose_splits(a, space, load, kernel.split_rows, sequences, out);
     number_items(a, sequences, out);
     char* next = memory + sequence_bytes(a);
     out->partials = reinterpret_cast<float*>(next);

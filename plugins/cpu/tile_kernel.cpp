@@ -156,6 +156,7 @@ template <class Unit> const Kernel* kernel_of(const char* isa, double flops_per_
         kernel.isa = isa;
         kernel.flops_per_us = flops_per_us;
         kernel.item_rows = tiles::item_rows;
+        kernel.split_rows = 2 * tiles::kGroup;
         kernel.slice_bytes = slice_bytes;
         kernel.attend = attend<Unit>;
         return kernel;
