@@ -263,8 +263,9 @@ TEST_CASE("a backend that cannot be opened is one failure, said once") {
         {"nobody", 2, "registers no backend 'nobody'"},
     };
     for (const auto& [backend, status, words] : rows) {
-        CAPTURE(backend);
-        const Verified v = verify(backend, {"--timeout", "1"});
+        const std::string name = backend;
+        CAPTURE(name);
+        const Verified v = verify(name, {"--timeout", "1"});
         CHECK(v.status == status);
         CHECK_MESSAGE(contains(v.people, words), v.people);
         CHECK(v.report["error"]["status"] == status);
