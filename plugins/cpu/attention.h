@@ -62,6 +62,11 @@ struct Scratch {
     std::int64_t k_stride, v_stride, q_stride, out_stride;
 };
 
+// scores [row][kFewBlockKeys] = q . k for `rows` rows and `keys` keys, and up to three keys more; q and k bf16, dim a multiple of kBf16Dims. k_rows
+// holds the kFewAhead keys that follow, too, for which memory is asked.
+using ScoreBf16 = void (*)(const void* const* k_rows, std::int64_t keys, const void* const* q_rows, std::int64_t rows, std::int64_t dim,
+                           float* scores);
+
 // How a call's items are spread over workers.
 struct Schedule {
     const Sequence* sequences;
@@ -75,6 +80,7 @@ struct Schedule {
     std::int64_t slot_floats;
     char* slices;  // one a worker
     std::int64_t slice_bytes;
+    ScoreBf16 score_bf16;  // the kernel's
 };
 
 // The math, compiled once per instruction set.
@@ -85,6 +91,7 @@ struct Kernel {
     std::int64_t step;        // dims and keys that a micro-kernel takes at once
     std::int64_t few_rows;    // an item of up to so many rows takes the path whose lanes are dims
     bool few_f16, few_bf16;   // which reads these as they are
+    ScoreBf16 score_bf16;     // for few rows of bf16 q and k in place; null: FMA
     std::int64_t split_rows;  // the least rows that items are cut to where many are wanted; items of more are not split: enough of them exist
     double flops_per_us;      // a cautious half of what one core reaches: decides whether a call is worth waking workers
     // An item has at most so many rows, and a worker's scratch for items of `rows` rows so many bytes.
@@ -103,6 +110,8 @@ constexpr std::int64_t kMaxItemRows = 384;  // beyond, widening K and V costs un
 constexpr std::int64_t kMaxTransposed = 4;
 constexpr std::int64_t kMinSplitKeys = 512;  // a split costs an extra pass over its rows' outputs
 constexpr std::int64_t kItemsPerWorker = 4;  // so that workers end together
+
+constexpr std::int64_t kBf16Dims = 32;  // a vector of bf16 on AVX-512
 
 constexpr std::int64_t round_up(std::int64_t x, std::int64_t multiple) { return (x + multiple - 1) / multiple * multiple; }
 
@@ -125,6 +134,11 @@ inline InPlace in_place(const Attention& a, const Kernel& kernel, bool few) {
     };
     return {readable(a.k.type) && !a.k_scale.present() && (!few || a.dim % kernel.lanes == 0),
             readable(a.v.type) && !a.v_scale.present() && a.dim_v % (few ? kernel.lanes : kernel.step) == 0};
+}
+
+// May Kernel::score_bf16 make the scores of this problem's few rows?
+inline bool bf16_scores(const Attention& a) {
+    return a.q.type == Type::bf16 && a.k.type == Type::bf16 && !a.k_scale.present() && a.dim % kBf16Dims == 0;
 }
 
 // Bytes of a slice for items of at most `rows` rows; fills *scratch when `base` is not null.

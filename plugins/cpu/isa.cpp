@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "plugins/cpu/few_bf16.h"
 #include "plugins/cpu/tile_kernel.h"
 
 namespace rocforge::cpu {
@@ -39,16 +40,26 @@ constexpr Plain kPlain[] = {
 
 Isa plain_isa(const Plain& plain, const std::vector<const Kernel*>& found) {
     const auto kernel = std::find_if(found.begin(), found.end(), [&](const Kernel* k) { return std::string_view(k->isa) == plain.name; });
-    if (kernel != found.end()) return {plain.name, plain.arch, *kernel, nullptr, {}};
-    return {plain.name, plain.arch, nullptr, nullptr, plain.lacks};
+    if (kernel != found.end()) return {plain.name, plain.arch, *kernel, nullptr, nullptr, {}};
+    return {plain.name, plain.arch, nullptr, nullptr, nullptr, plain.lacks};
+}
+
+const Kernel* dots_kernel(const Kernel& avx512) {
+    static const Kernel kKernel = [&] {
+        Kernel kernel = avx512;
+        kernel.isa = "avx512_bf16";
+        kernel.score_bf16 = few_bf16_scores();
+        return kernel;
+    }();
+    return &kKernel;
 }
 
 // A set with a matrix unit, beside AVX-512's kernel for all that the unit does not take.
 Isa tile_isa(const char* name, MatrixUnit unit, const Isa& avx512) {
-    if (!avx512.rows) return {name, avx512.arch, nullptr, nullptr, avx512.missing};
+    if (!avx512.rows) return {name, avx512.arch, nullptr, nullptr, nullptr, avx512.missing};
     std::string missing;
     const Kernel* tiles = tile_kernel(unit, *avx512.rows, &missing);
-    return {name, avx512.arch, avx512.rows, tiles, missing};
+    return {name, avx512.arch, avx512.rows, tiles, tiles ? dots_kernel(*avx512.rows) : nullptr, missing};
 }
 
 }  // namespace
@@ -58,10 +69,13 @@ std::vector<Isa> isas() {
     const Isa avx512 = plain_isa(kPlain[0], found);
     std::vector<Isa> all{tile_isa("amx", MatrixUnit::amx, avx512), tile_isa("avx512_bf16", MatrixUnit::avx512_bf16, avx512)};
     for (const Plain& plain : kPlain) all.push_back(plain_isa(plain, found));
-    all.push_back({"sve", "aarch64", nullptr, nullptr, kNoSve});
+    all.push_back({"sve", "aarch64", nullptr, nullptr, nullptr, kNoSve});
     return all;
 }
 
-const Kernel& kernel_for(const Isa& isa, const Attention& a) { return isa.tiles && tiles_take(a) ? *isa.tiles : *isa.rows; }
+const Kernel& kernel_for(const Isa& isa, const Attention& a) {
+    if (isa.tiles && tiles_take(a)) return *isa.tiles;
+    return isa.dots && bf16_scores(a) && a.group() * a.max_seq_q <= isa.rows->few_rows ? *isa.dots : *isa.rows;
+}
 
 }  // namespace rocforge::cpu

@@ -15,6 +15,7 @@ struct Isa {
     const char* arch;     // what a machine with it is called: "x86-64-v4"
     const Kernel* rows;   // all of attention
     const Kernel* tiles;  // what tiles_take() takes; null: this set has none
+    const Kernel* dots;   // rows with bf16 scores by AVX512-BF16; null: this set has none
     std::string missing;  // why it does not run here; empty: it does
 };
 

@@ -33,6 +33,7 @@ struct Task {
     const Sequence& sequence;
     const Item& item;
     const Scratch& scratch;
+    ScoreBf16 score_bf16;  // null: not for this item
     kernels::ExtentRule rule;
     std::int64_t rows;    // of all heads of the item
     bool few;             // rows enough for few-inl.h alone
@@ -198,9 +199,10 @@ template <class Each> HWY_INLINE void for_few_rows(std::int64_t rows, const Each
     for (; row < rows; ++row) each(std::integral_constant<int, 1>(), row);
 }
 
-// The first rows ask for all.
-void score_few_rows(const Task& task, std::int64_t keys, bool ask) {
+// The first rows ask for all. q_rows: as they are stored.
+void score_few_rows(const Task& task, const void* const* q_rows, std::int64_t keys, bool ask) {
     const Scratch& s = task.scratch;
+    if (task.score_bf16) return task.score_bf16(s.k_rows, keys, q_rows, task.rows, task.attention.dim, s.scores);
     with_type(task.k_type, [&](auto type) {
         for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
             score_few<type.value, rows.value>(s.k_rows, ask && row == 0, keys, s.q + row * s.q_stride, s.q_stride, s.scores + row * kFewBlockKeys);
@@ -246,13 +248,17 @@ void attend_few(const Task& task) {
     const PanelRows panel_rows = rows_of_panel(task.item, 0, task.rule, task.sequence.len_kv);
     const InPlace direct = in_place(task.attention, kernel_here(), true);
     const Source k = k_of(task, direct.k), v = v_of(task, direct.v);
+    const void* q_rows[Tile::kFewRows];
+    Rows at(task);
+    for (std::int64_t r = 0; r < task.rows; ++r, at.next())
+        q_rows[r] = static_cast<const char*>(task.pointers.q) + at.q_offset() * bytes_of(task.attention.q.type);
     const std::int64_t end = task.item.keys.end;
     for (std::int64_t first = task.item.keys.first; first < end; first += kFewBlockKeys) {
         const kernels::Extent span{first, std::min(first + kFewBlockKeys, end)};
         const std::int64_t keys = span.end - span.first;
         load_few_rows(task, k, first, keys);
         load_few_rows(task, v, first, keys);
-        score_few_rows(task, keys, direct.k);
+        score_few_rows(task, q_rows, keys, direct.k);
         few_probabilities(task, panel_rows, span);
         output_few_rows(task, keys, direct.v);
     }
@@ -383,6 +389,7 @@ void attend_item(const Attention& attention, const Pointers& pointers, const Sch
                     *placed.sequence,
                     item,
                     scratch,
+                    few && direct.k && bf16_scores(attention) ? schedule.score_bf16 : nullptr,
                     rule_of(attention, *placed.sequence),
                     item.heads * item.rows,
                     few,
@@ -462,6 +469,7 @@ const Kernel& kernel_here() {
                                 .few_rows = Tile::kFewRows,
                                 .few_f16 = ROCFORGE_CPU_VECTOR_F16,
                                 .few_bf16 = true,
+                                .score_bf16 = nullptr,
                                 .split_rows = 48 / Tile::kPanelRows * Tile::kPanelRows,
                                 .flops_per_us = 6e3 * kLanes,
                                 .item_rows = item_rows,

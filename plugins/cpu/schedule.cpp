@@ -238,6 +238,7 @@ std::string schedule(const Attention& a, const Pointers& p, const Kernel& kernel
     out->slot_floats = space.slot_floats;
     out->slices = next + space.split_slots * space.slot_floats * 4;
     out->slice_bytes = space.slice_bytes;
+    out->score_bf16 = kernel.score_bf16;
     return {};
 }
 

@@ -12,6 +12,7 @@
 #include <cstring>
 #include <string>
 
+#include "plugins/cpu/few_bf16.h"
 #include "plugins/cpu/tile_layout.h"
 
 #if defined(__x86_64__)
@@ -154,6 +155,7 @@ template <class Unit> const Kernel* kernel_of(const char* isa, double flops_per_
     static const Kernel kKernel = [&] {
         Kernel kernel = *rows_kernel();  // panels, splits and their merge are the same
         kernel.isa = isa;
+        kernel.score_bf16 = few_bf16_scores();
         kernel.flops_per_us = flops_per_us;
         kernel.item_rows = tiles::item_rows;
         kernel.split_rows = 2 * tiles::kGroup;
