@@ -57,7 +57,7 @@ public:
             for (std::int64_t g = 0; g < groups; ++g) attend(group_at(g));
             finish_group();
         }
-        for (std::int64_t r = 0; r < total_; ++r) store(r);
+        for_rows([&](std::int64_t r, std::int64_t head, std::int64_t row) { store(r, head, row); });
     }
 
 private:
@@ -65,12 +65,18 @@ private:
     std::int64_t row_of(std::int64_t r) const { return item_.row_first + r % item_.rows; }
     std::int64_t q_batch() const { return a_.ragged_q ? 0 : item_.batch; }
 
+    // Calls each(r, head, row) for every row of the item: divisions would cost as much as a small call's packing.
+    template <class Each> void for_rows(const Each& each) const {
+        for (std::int64_t head = 0, r = 0; head < item_.heads; ++head)
+            for (std::int64_t row = 0; row < item_.rows; ++row, ++r) each(r, item_.head_first + head, item_.row_first + row);
+    }
+
     void pack_queries() {
         const Bf16* q = static_cast<const Bf16*>(p_.q);
-        for (std::int64_t r = 0; r < round_up(total_, kGroup); ++r) {
-            const Bf16* from = r < total_ ? q + a_.q.offset(q_batch(), head_of(r), sequence_.q_first + row_of(r)) : nullptr;
-            pack_q_row(from, a_.dim, shape_, r, scratch_.q);
-        }
+        for_rows([&](std::int64_t r, std::int64_t head, std::int64_t row) {
+            pack_q_row(q + a_.q.offset(q_batch(), head, sequence_.q_first + row), a_.dim, shape_, r, scratch_.q);
+        });
+        for (std::int64_t r = total_; r < round_up(total_, kGroup); ++r) pack_q_row(nullptr, a_.dim, shape_, r, scratch_.q);
     }
 
     // Rows of k and v of the block's keys that the item reads; null for others.
@@ -176,8 +182,7 @@ private:
     void finish_group() {
         if (!open_) return;
         unit_.settle();
-        softmax_.prepare();
-        SoftmaxRows(softmax_).finish();
+        softmax_.run();
         conclude();
         unit_.settle();
     }
@@ -284,7 +289,7 @@ private:
     }
 
     // Row r to out and lse, or to the item's slot.
-    void store(std::int64_t r) {
+    void store(std::int64_t r, std::int64_t head, std::int64_t row) const {
         const float sum = _mm512_reduce_add_ps(_mm512_load_ps(scratch_.sums + r * kTile)), peak = -scratch_.minus_peak[r] * rules_.unit_log_e;
         const bool empty = sum == 0;
         if (item_.slot >= 0) {
@@ -299,15 +304,15 @@ private:
         }
         float weight = empty ? 0.0f : 1 / sum, total_peak = peak, total = sum;
         if (a_.sink) {
-            const float sink = p_.sink[head_of(r)];
+            const float sink = p_.sink[head];
             total_peak = empty || sink > peak ? sink : peak;
             const float shift = total_peak == -kInfinity ? 0.0f : total_peak;
             total = (empty ? 0.0f : sum * std::exp(peak - shift)) + std::exp(sink - shift);
             weight = empty ? 0.0f : std::exp(peak - shift) / total;
         }
-        const std::int64_t token = sequence_.q_first + row_of(r);
-        store_row(r, weight, a_.out.offset(q_batch(), head_of(r), token));
-        if (a_.lse.present()) p_.lse[a_.lse.offset(q_batch(), head_of(r), token)] = total == 0 ? -kInfinity : total_peak + std::log(total);
+        const std::int64_t token = sequence_.q_first + row;
+        store_row(r, weight, a_.out.offset(q_batch(), head, token));
+        if (a_.lse.present()) p_.lse[a_.lse.offset(q_batch(), head, token)] = total == 0 ? -kInfinity : total_peak + std::log(total);
     }
 
     void store_row(std::int64_t r, float weight, std::int64_t at) const {

@@ -181,9 +181,9 @@ inline float minus_peak_of(float* s, std::int64_t blocks, std::int64_t r, __m512
     return -_mm512_reduce_max_ps(peak);
 }
 
-// One block's scores on their way to probabilities, row by row, so that a matrix unit can work in between.
+// One block's scores on their way to probabilities.
 struct BlockSoftmax {
-    float* s = nullptr;
+    float* s = nullptr;  // null: no block
     Bf16* p = nullptr;
     float* sums = nullptr;  // [32][16]
     float* minus_peak = nullptr;
@@ -193,18 +193,19 @@ struct BlockSoftmax {
     bool cut = false;    // some row's extent ends within the block
     bool first = false;  // of its rows' blocks: it shows the maximum that they keep
 
-    // The pass before rows(): nothing for a plain block.
-    void prepare() const {
+    void run() const {
         if (!s) return;
+        static constexpr float kNone[kGroup] = {};
         if (!rules->plain)
             to_logits(s, *rules, *rows, key_first);
         else if (cut)
             exclude(s, *rows, key_first);
+        const __m512 factor = _mm512_set1_ps(rules->plain ? rules->scale : 1.0f);
         if (first)
-            for (std::int64_t r = 0; r < kGroup; ++r) minus_peak[r] = minus_peak_of(s, 1, r, factor());
+            for (std::int64_t r = 0; r < kGroup; ++r) minus_peak[r] = minus_peak_of(s, 1, r, factor);
         if (!rules->plain) shift();
+        to_probabilities(factor, rules->plain ? minus_peak : kNone);
     }
-    __m512 factor() const { return _mm512_set1_ps(rules->plain ? rules->scale : 1.0f); }
 
 private:
     // Natural logits to differences from the maximum in units of log2.
@@ -214,45 +215,18 @@ private:
                 _mm512_store_ps(at,
                                 _mm512_mul_ps(_mm512_add_ps(_mm512_load_ps(at), _mm512_set1_ps(minus_peak[r])), _mm512_set1_ps(rules->unit_log2)));
     }
-};
-
-// The rows that are still to do. By value in the unit's loop, so that it stays in registers.
-class SoftmaxRows {
-public:
-    explicit SoftmaxRows(const BlockSoftmax& block)
-        : s_(block.s),
-          p_(block.p),
-          sums_(block.sums),
-          minus_peak_(block.s && block.rules->plain ? block.minus_peak : kNone),
-          left_(block.s ? kGroup : 0) {
-        factor_ = block.s ? block.factor() : _mm512_setzero_ps();
+    // p = 2^(factor * s - peak), and the sums.
+    void to_probabilities(__m512 factor, const float* minus) const {
+        for (std::int64_t r = 0; r < kGroup; ++r) {
+            const float* from = score_row(s, r);
+            const __m512 minus_row = _mm512_set1_ps(minus[r]);
+            const __m512 low = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(from), factor, minus_row));
+            const __m512 high = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(from + kTileFloats), factor, minus_row));
+            float* sum = sums + r * kTile;
+            _mm512_store_ps(sum, _mm512_add_ps(_mm512_load_ps(sum), _mm512_add_ps(low, high)));
+            _mm512_store_si512(p + r * kBlock, to_bf16(low, high));
+        }
     }
-    void run(std::int64_t rows) {
-        for (const std::int64_t stop = left_ > rows ? left_ - rows : 0; left_ > stop; --left_) one();
-    }
-    void finish() { run(kGroup); }
-
-private:
-    static constexpr float kNone[kGroup] = {};  // of a block whose logits are differences already
-
-    void one() {
-        const __m512 minus_peak = _mm512_set1_ps(*minus_peak_++);
-        const __m512 low = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(s_), factor_, minus_peak));
-        const __m512 high = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(s_ + kTileFloats), factor_, minus_peak));
-        _mm512_store_ps(sums_, _mm512_add_ps(_mm512_load_ps(sums_), _mm512_add_ps(low, high)));
-        _mm512_store_si512(p_, to_bf16(low, high));
-        s_ += kTile;
-        if (left_ == kTile + 1) s_ += kTileFloats;  // from the first row tile to the second
-        p_ += kBlock;
-        sums_ += kTile;
-    }
-
-    const float* s_;
-    Bf16* p_;
-    float* sums_;
-    const float* minus_peak_;
-    std::int64_t left_;
-    __m512 factor_;
 };
 
 }  // namespace

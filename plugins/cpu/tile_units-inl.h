@@ -28,11 +28,8 @@ public:
         const Operands step{q, q + shape_.q_elems_of_tile(), k, kTileElems, 2 * kTileElems};
         first_step<false>(step, nullptr);
         owed_ = s;
-        softmax.prepare();
-        SoftmaxRows rows(softmax);
-        const std::int64_t each = shape_.steps > 1 ? (kGroup + 4 * shape_.steps - 5) / (4 * shape_.steps - 4) : 0;
-        for (std::int64_t n = 1; n < shape_.steps; ++n) further_step(step.at(n), [&] { rows.run(each); });
-        rows.finish();
+        softmax.run();
+        for (std::int64_t n = 1; n < shape_.steps; ++n) further_step(step.at(n));
     }
 
     void output(const Bf16* p, const Bf16* v, std::int64_t blocks, float* o, bool add) {
@@ -42,7 +39,12 @@ public:
         else
             first_step<false>(step, o);
         owed_ = o;
-        for (std::int64_t n = 1; n < blocks; ++n) further_step(step.at(n), [] {});
+        // The strip that comes next in memory is next in time; its lines are all that the copies of a group do not find in L1.
+        const char* ahead = reinterpret_cast<const char*>(o + kSquare);
+        for (std::int64_t n = 1; n < blocks; ++n, ahead += kLinesAhead * 64) {
+            for (int line = 0; line < kLinesAhead; ++line) _mm_prefetch(ahead + line * 64, _MM_HINT_T0);
+            further_step(step.at(n));
+        }
     }
 
     void settle() {
@@ -82,21 +84,18 @@ private:
         begin<3, kAdd>(o);
         Tiles::template multiply<3, 5, 7>();
     }
-    template <class Between> void further_step(const Operands& from, const Between& between) {
+    static void further_step(const Operands& from) {
         Tiles::template load<4>(from.a0);
         Tiles::template load<6>(from.b);
         Tiles::template multiply<0, 4, 6>();
-        between();
         Tiles::template load<7>(from.b + kTileElems);
         Tiles::template multiply<1, 4, 7>();
-        between();
         Tiles::template load<5>(from.a1);
         Tiles::template multiply<2, 5, 6>();
-        between();
         Tiles::template multiply<3, 5, 7>();
-        between();
     }
 
+    static constexpr int kLinesAhead = 9;  // a step of 8: the next 4 KB
     const Shape& shape_;
     float* owed_ = nullptr;  // where the square in registers belongs
 };
@@ -109,8 +108,7 @@ public:
     explicit Avx512Bf16(const Shape& shape) : shape_(shape) {}
 
     void scores(const Bf16* q, const Bf16* k, float* s, const BlockSoftmax& softmax) {
-        softmax.prepare();
-        SoftmaxRows(softmax).finish();
+        softmax.run();
         for (int c = 0; c < 4; ++c)
             tile<false>(q + c / 2 * shape_.q_elems_of_tile(), kTileElems, k + c % 2 * kTileElems, 2 * kTileElems, shape_.steps, s + c * kTileFloats);
     }
