@@ -182,9 +182,12 @@ constexpr std::size_t kEvery = rocforge::built_with_sanitizer() == RF_SANITIZER_
 // Under ThreadSanitizer, to which arithmetic is slow and says nothing: the cases with work for several threads, and of the others every sixth.
 std::vector<Case> cases_of_this_build() {
     std::vector<Case> cases = all_cases();
+    const auto has_work = [](const Case& c) {
+        const auto is_of = [&](const char* group) { return c.name.starts_with(group); };
+        return is_of("heavy/") || is_of("long/") || is_of("ragged/");
+    };
     std::size_t turn = 0;
-    if (rocforge::built_with_sanitizer() == RF_SANITIZER_THREAD)
-        std::erase_if(cases, [&](const Case& c) { return !c.name.starts_with("heavy/") && !c.name.starts_with("long/") && turn++ % 6 != 0; });
+    if (rocforge::built_with_sanitizer() == RF_SANITIZER_THREAD) std::erase_if(cases, [&](const Case& c) { return !has_work(c) && turn++ % 6 != 0; });
     return cases;
 }
 

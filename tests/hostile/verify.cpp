@@ -162,11 +162,11 @@ TEST_CASE("what a backend refuses for its f32 alone is run in 16 bits, once, und
 }
 
 TEST_CASE("after a crash the rest goes on") {
-    const Verified v = verify("crash_on_dim_72", {"--case", "dim/*,odd-dim/*"});
+    const Verified v = verify("crash_on_dim_72", {"--case", "dim/7*,dim/8*,dim/9*"});
     CHECK(v.status == 4);
     CHECK(failed_cases(v) == std::set<std::string>{"dim/72-f32", "dim/72-f16", "dim/72-bf16"});
     CHECK(v.report["not_run"] == 0);
-    CHECK(v.report["passed"].get<int>() > 80);
+    CHECK(v.report["passed"] == 9);
 }
 
 TEST_CASE("a backend that hangs is ended at the time limit, and named") {
@@ -287,7 +287,7 @@ TEST_CASE("a law that had nothing to look at has not passed") {
 }
 
 TEST_CASE("an approximate backend is reported as one") {
-    const Verified v = verify("approximate", {"--case", "seq/*-f32,law/kv-layouts-are-told"});
+    const Verified v = verify("approximate", {"--case", "seq/1x*-f32,law/kv-layouts-are-told"});
     CHECK(v.status == 0);
     CHECK(v.report["approximate"] == true);
     CHECK(v.report["failed"] == 0);
@@ -296,7 +296,7 @@ TEST_CASE("an approximate backend is reported as one") {
 }
 
 TEST_CASE("a reproduce line, typed into a shell, fails again") {
-    const Verified v = verify("crash_on_dim_72", {"--case", "dim/*", "--seed", "3"});
+    const Verified v = verify("crash_on_dim_72", {"--case", "dim/7*,dim/8*", "--seed", "3"});
     REQUIRE(v.report["failed"] == 3);
     for (const json& failure : v.report["failures"]) {
         const std::string line = failure["reproduce"];
@@ -429,7 +429,7 @@ TEST_CASE("the JUnit report appears whole, with a line for every case") {
 TEST_CASE("a report that does not fit on the disk is a failure, and leaves nothing") {
     const Folder folder;
     const Outcome outcome =
-        run({"verify", built_plugin("faulty").string(), "--backend", "sound", "--case", "seq/1*", "--junit", (folder / "report.xml").string()}, {},
+        run({"verify", built_plugin("faulty").string(), "--backend", "sound", "--case", "seq/1x*", "--junit", (folder / "report.xml").string()}, {},
             {.file_bytes = 1024, .standard_output = {}});
     CHECK(outcome.status != 0);
     CHECK(folder.names().empty());
