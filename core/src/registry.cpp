@@ -284,9 +284,10 @@ std::string Registry::wrong_option(const std::vector<const rf_backend_api*>& tab
         for (const auto& [key, value] : keys) {
             const rf_option* option = find_option(tables, backend, key);
             if (!registered || (option && option_allows(option->values, value.value))) continue;
-            std::string wrong = option ? fmt::format("{}: backend.{}.{} is '{}', wanted {}", value.origin, backend, key, value.value, option->values)
-                                       : fmt::format("{}: backend {} has no option '{}'{} It has: {}", value.origin, backend, key,
-                                                     did_you_mean(key, known, "."), known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
+            std::string wrong = option
+                                    ? fmt::format("{}: backend.{}.{} is '{}', wanted {}", value.origin, backend, key, value.value, option->values)
+                                    : fmt::format("{}: backend {} has no option '{}'{} It has: {}", value.origin, backend, key,
+                                                  did_you_mean(key, known, "."), known.empty() ? "none" : fmt::format("{}", fmt::join(known, ", ")));
             if (wrong_option_.empty()) wrong_option_ = wrong;
             return wrong;
         }
