@@ -151,6 +151,42 @@ TEST_CASE("a plan's kernel is of the instruction set that was asked for") {
     }
 }
 
+// What kernels on matrix units do beyond their first chunk of keys: maxima that later keys outgrow, rows that begin late, values too large for a
+// stale maximum, several items. (A poke of 250 makes logits that differ by some 2^200 from the others'.)
+std::vector<Case> long_cases() {
+    const auto make = [](const char* name, std::int64_t rows, std::int64_t keys, std::int64_t dim) {
+        Case c;
+        c.name = name, c.type = kBf16, c.batch = c.head_q = c.head_kv = 1;
+        c.seq_q = rows, c.seq_kv = keys, c.dim = dim;
+        return c;
+    };
+    std::vector<Case> cases{make("a key outgrows the first block", 70, 600, 64),      make("two keys do, causal", 200, 620, 32),
+                            make("a window that most rows enter late", 300, 300, 32), make("values beyond 2^60", 70, 600, 64),
+                            make("NaN behind the causal rule", 300, 300, 32),         make("three heads of several items", 400, 290, 32),
+                            make("dims of five and three tiles", 40, 300, 160)};
+    cases[0].pokes = {{'k', 0, 0, 300, -1, 250}};
+    cases[1].features |= RF_F_CAUSAL | RF_F_BOTTOM_RIGHT, cases[1].pokes = {{'k', 0, 0, 270, -1, 250}, {'k', 0, 0, 550, -1, 1000}};
+    cases[2].features |= RF_F_CAUSAL | RF_F_WINDOW, cases[2].window_left = 33;
+    cases[3].v.amplitude = 1e30, cases[3].pokes = {{'k', 0, 0, 400, -1, 60}};
+    cases[4].features |= RF_F_CAUSAL, cases[4].pokes = {{'v', 0, 0, 270, -1, NAN}, {'v', 0, 0, 100, 3, INFINITY}};
+    cases[5].features |= RF_F_CAUSAL, cases[5].head_q = 3;
+    cases[6].dim_v = 96;
+    return cases;
+}
+
+TEST_CASE("kernels on matrix units match the oracle beyond their first chunk of keys") {
+    const std::vector<Case> cases = long_cases();
+    for (const Opened& each : open_all()) {
+        const std::string name = each.setting->name;
+        if (name != "amx" && name != "avx512_bf16") continue;
+        for (const Case& c : cases) {
+            Prepared prepared(c);
+            const Verdict v = run_on(each.host, prepared);
+            CHECK_MESSAGE(v.outcome == Outcome::passed, name, ": ", c.name, ": ", v.where, "; error ", v.max_error, ", tolerance ", v.tolerance);
+        }
+    }
+}
+
 TEST_CASE("every heavy case is spread over the workers that a host lends, and no light one is") {
     int spread = 0;
     for (const Case& c : all_cases()) {
