@@ -167,7 +167,7 @@ std::vector<Case> long_cases() {
     cases[0].pokes = {{'k', 0, 0, 300, -1, 250}};
     cases[1].features |= RF_F_CAUSAL | RF_F_BOTTOM_RIGHT, cases[1].pokes = {{'k', 0, 0, 270, -1, 250}, {'k', 0, 0, 550, -1, 1000}};
     cases[2].features |= RF_F_CAUSAL | RF_F_WINDOW, cases[2].window_left = 33;
-    cases[3].v.amplitude = 1e30, cases[3].pokes = {{'k', 0, 0, 400, -1, 60}};
+    cases[3].v.amplitude = 1e30, cases[3].pokes = {{'k', 0, 0, 400, -1, 25}};
     cases[4].features |= RF_F_CAUSAL, cases[4].pokes = {{'v', 0, 0, 270, -1, NAN}, {'v', 0, 0, 100, 3, INFINITY}};
     cases[5].features |= RF_F_CAUSAL, cases[5].head_q = 3;
     cases[6].dim_v = 96;
