@@ -25,7 +25,7 @@ struct Limit {
 // The loops themselves, on the calling thread; in peak_loops.cpp, once per instruction set. Each gives back what it computed, so that no compiler may
 // leave the work out.
 
-// `rounds` times kFmaChains dependent chains of x = x * a + b by whole vectors; the chains start at 1, 2, ... and their sum over all lanes is
+// `rounds` times kChains dependent chains of x = x * a + b by whole vectors; the chains start at 1, 2, ... and their sum over all lanes is
 // returned.
 struct FmaLoop {
     static constexpr int kChains = 12;

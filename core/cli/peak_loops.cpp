@@ -1,4 +1,7 @@
-// The loops of peak.hpp, compiled once per instruction set through Highway; the units for bf16, which Highway 1.0 does not know, by themselves.
+// The loops of peak.hpp, compiled once per instruction set through Highway; the units for bf16, which Highway 1.0 does not know, by themselves. They
+// drive the same units as a CPU backend may, and share no line with one: this program knows no plugin.
+
+// SSSE3, and what lies beyond AVX-512's common subset (the bits below HWY_AVX3), are no faster here; SVE's vectors have no size at compile time.
 #define HWY_DISABLED_TARGETS (HWY_SSSE3 | (HWY_AVX3 - 1) | HWY_SVE | HWY_SVE2 | HWY_SVE_256 | HWY_SVE2_128)
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "peak_loops.cpp"
