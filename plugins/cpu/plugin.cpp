@@ -193,6 +193,7 @@ private:
             if (isa.missing.empty() && (wanted == "auto" || wanted == isa.name)) return isa;
             if (isa.missing.empty()) here += (here.empty() ? "" : ", ") + std::string(isa.name);
             if (wanted == isa.name) missing = isa.missing;
+            if (wanted == "auto") host_.log(host_.self, RF_LOG_INFO, kName, (std::string(isa.name) + " is passed over: " + isa.missing).c_str());
         }
         throw Failure(RF_INVALID, std::string("cpu: ") + (by_environment ? "ROCFORGE_CPU_ISA" : "option isa") + " is \"" + wanted + "\": " + missing +
                                       "; this machine runs " + here);
