@@ -129,15 +129,21 @@ private:
     RF_DEVICE bool run_alone(const kernels::Span& span, StageK<T, Tile, P>& k, StageV<T, Tile, P>& v, const Keys& sure, int begin, int end,
                              int step) {
         static_assert(Careful);
+        PagedBlock<Tile, P> pages;
         const auto issue = [&](auto& stage, int block) {
             if (block < end)
-                stage.issue(block * Tile::kKeys);
+                stage.issue(block * Tile::kKeys, pages);
             else
                 device::close_copies();  // so that the number of groups under way is always the same
         };
+        const auto look_up = [&](int block) {
+            if (block < end) pages.look_up(k.rows(), block * Tile::kKeys);
+        };
+        look_up(begin);
         bring_queries(span);
         issue(k, begin);
         issue(v, begin);
+        look_up(begin + step);
         device::await_copies<2>();
         device::barrier();  // every wave reads the queries that all have brought
 #pragma unroll 1
@@ -161,6 +167,7 @@ private:
             multiply_pv(scores);
             Group<Tile>::meet();
             issue(v, block + step);
+            look_up(block + 2 * step);
         }
         return true;
     }

@@ -66,15 +66,13 @@ template <Paging P> struct KeyRows {
     // Leaves out the first chunks of every row.
     RF_DEVICE void skip(int skipped) { base += skipped * 16, chunks -= skipped; }
     RF_DEVICE bool paged() const { return P == Paging::pages || (P == Paging::told && table != nullptr); }
-    RF_DEVICE const char* row(int key) const {
-        if (paged()) {
-            const unsigned column = static_cast<unsigned>(key) / page_size, slot = static_cast<unsigned>(key) - column * page_size;
-            const std::int64_t page = ExtentRule::clamp(index_at(table, wide, column), 0, last_page);
-            return base + page * page_bytes + slot * row_bytes;
-        } else {
-            return base + key * row_bytes;
-        }
+    // Of a key in a page.
+    RF_DEVICE KeyPlace place(int key) const {
+        const unsigned column = static_cast<unsigned>(key) / page_size;
+        return {ExtentRule::clamp(index_at(table, wide, column), 0, last_page), static_cast<unsigned>(key) - column * page_size};
     }
+    RF_DEVICE const char* row(const KeyPlace& place) const { return base + place.axis0 * page_bytes + place.axis2 * row_bytes; }
+    RF_DEVICE const char* row(int key) const { return paged() ? row(place(key)) : base + key * row_bytes; }
     // Row `key` of a block that starts at key0, both in use: a uniform address and 32 bits of a lane's own, which is what AMD's loads take. The
     // predicate holds a block of rows below 2^32 bytes.
     RF_DEVICE const char* row_of_block(int key0, int key) const {
@@ -104,6 +102,42 @@ template <class T, bool Flags> RF_DEVICE std::uint32_t sifted(std::uint32_t pair
 
 #if defined(RF_NVIDIA)
 
+// In which pages the keys of a wave's next block lie: each lane looks up one key (or two) of the block, and others ask it. K and V share pages.
+template <class Tile, Paging P> class PagedBlock {
+    static constexpr int kEach = (Tile::kKeys + device::kWaveSize - 1) / device::kWaveSize;
+
+public:
+    RF_DEVICE void look_up(const KeyRows<P>& rows, int key0) {
+        if constexpr (P != Paging::none) {
+            if (!rows.paged()) return;
+#pragma unroll
+            for (int i = 0; i < kEach; ++i) {
+                const KeyPlace place = rows.place(rows.clamped(key0 + device::lane_index() + i * device::kWaveSize));
+                page_[i] = static_cast<std::uint32_t>(place.axis0), slot_[i] = static_cast<std::uint32_t>(place.axis2);
+            }
+        }
+    }
+    // Where this lane's keys lie in K or V.
+    struct Addresses {
+        std::uint64_t own[kEach];
+        // Of key `number` of the block, where number / 32 is known when compiled. [whole wave]
+        RF_DEVICE const char* of(int number, int index) const {
+            const std::uint32_t low = device::from_lane(static_cast<std::uint32_t>(own[index]), number % device::kWaveSize);
+            const std::uint32_t high = device::from_lane(static_cast<std::uint32_t>(own[index] >> 32), number % device::kWaveSize);
+            return reinterpret_cast<const char*>(std::uint64_t{high} << 32 | low);
+        }
+    };
+    RF_DEVICE Addresses addresses(const KeyRows<P>& rows) const {
+        Addresses addresses;
+#pragma unroll
+        for (int i = 0; i < kEach; ++i) addresses.own[i] = reinterpret_cast<std::uint64_t>(rows.row({page_[i], slot_[i]}));
+        return addresses;
+    }
+
+private:
+    std::uint32_t page_[kEach] = {}, slot_[kEach] = {};
+};
+
 // K or V as it lies: [key][dim].
 template <class T, class Tile, class Rows, Paging P> class Stage {
     static constexpr int kThreads = Group<Tile>::kThreads, kChunks = Tile::kChunks, kPasses = Tile::kKeys * kChunks / kThreads;
@@ -119,14 +153,16 @@ public:
           at_(Rows::offset(row_, chunk_)) {}
 
     RF_DEVICE void issue(int key0) {
-        const int at = device::fresh(at_);
-        if (key0 >= rows_.first && key0 + Tile::kKeys <= rows_.end)
-            copy(key0, at, [&](int) { return true; });
-        else
-            copy(key0, at, [&](int key) { return rows_.has(key); });
-        device::close_copies();
+        issue(key0, [&](int, int key, bool wanted) { return wanted ? rows_.row(key) : rows_.base; });
+    }
+    // The block that `pages` looked up last.
+    RF_DEVICE void issue(int key0, const PagedBlock<Tile, P>& pages) {
+        if (!rows_.paged()) return issue(key0);
+        const auto addresses = pages.addresses(rows_);
+        issue(key0, [&](int pass, int, bool) { return addresses.of(row_ + pass * kStep, pass * kStep / device::kWaveSize); });
     }
     RF_DEVICE void commit() { device::await_copies<0>(); }
+    RF_DEVICE const KeyRows<P>& rows() const { return rows_; }
 
     // After commit(): did this thread bring a NaN or an infinity?
     RF_DEVICE bool brought_non_finite() const {
@@ -153,14 +189,25 @@ private:
     static constexpr int kStep = kThreads / kChunks;  // rows from pass to pass
     static_assert(kStep % 8 == 0 || kStep == 1 || kStep == 2 || kStep == 4);
 
-    template <class Has> RF_DEVICE void copy(int key0, int at, Has has) const {
+    // paged_row: the row of a pass and key, or any address where the key is not wanted.
+    template <class Row> RF_DEVICE void issue(int key0, Row paged_row) {
+        const int at = device::fresh(at_);
+        if (key0 >= rows_.first && key0 + Tile::kKeys <= rows_.end)
+            copy(
+                key0, at, [&](int) { return true; }, paged_row);
+        else
+            copy(
+                key0, at, [&](int key) { return rows_.has(key); }, paged_row);
+        device::close_copies();
+    }
+    template <class Has, class Row> RF_DEVICE void copy(int key0, int at, Has has, Row paged_row) const {
         const bool exists = chunk_ < rows_.chunks;
         const char* from = rows_.paged() ? nullptr : rows_.base + (key0 + row_) * rows_.row_bytes + chunk_ * 16;
 #pragma unroll
         for (int pass = 0; pass < kPasses; ++pass) {
             const int key = key0 + row_ + pass * kStep;
             const bool wanted = exists && has(key);
-            if (rows_.paged()) from = wanted ? rows_.row(key) + chunk_ * 16 : rows_.base;
+            if (rows_.paged()) from = paged_row(pass, key, wanted) + chunk_ * 16;
             if constexpr (Tile::kSharedKeys)
                 device::copy_async(shared_ + place_from(at, pass), from, wanted);
             else
