@@ -20,6 +20,9 @@ struct Cut {
     bool read_once = false;              // decode: K and V may leave the last-level cache first (a hint)
     std::int32_t heads_per_section = 1;  // (sequence, head) pairs whose row blocks are interleaved, so that long rows start first
     std::int32_t box_rows = 0;           // keys that the copy engine brings at once
+    std::int32_t short_pairs = 0;        // the last (sequence, head) pairs, whose tiles have fewer rows so that all blocks of threads end together
+    std::int32_t short_row_blocks = 0;   // of each of those
+    bool boxed_mask = false;             // the copy engine brings the mask
 };
 
 // The argument of every kernel, by value.
@@ -35,7 +38,7 @@ static_assert(std::is_trivially_copyable_v<Call> && sizeof(Call) <= 4096, "CUDA 
 // The argument of kernels that use the copy engine. Others read the call at its start alone.
 struct MappedCall {
     Call call;
-    platform::TensorMap q, k, v, out;
+    platform::TensorMap q, k, v, out, mask;
 };
 static_assert(std::is_trivially_copyable_v<MappedCall> && offsetof(MappedCall, call) == 0 && sizeof(MappedCall) <= 4096);
 

@@ -29,6 +29,7 @@ struct Launch {
 // What a MappedCall's tensors look like; their addresses come with the call.
 struct BoxedTensors {
     platform::BoxedTensor q, k, v, out;
+    std::optional<platform::BoxedTensor> mask;
 };
 
 // One attention as launches on one stream, in order, all with the same Call.

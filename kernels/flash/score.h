@@ -117,6 +117,13 @@ public:
         return overflowed ? __builtin_copysignf(kLargest, sum) : sum;
     }
 
+    // Element `at` of an additive mask.
+    RF_DEVICE static float added(Type type, const void* mask, std::int64_t at) {
+        if (type == Type::f32) return device::load(static_cast<const float*>(mask) + at);
+        const std::uint32_t bits = device::load(static_cast<const std::uint16_t*>(mask) + at);
+        return type == Type::bf16 ? matrix::Bf16::widen(bits) : matrix::F16::widen(bits);
+    }
+
 private:
     RF_DEVICE float distance_to(int column) const {
         const float distance = static_cast<float>(distance_ - column);
@@ -126,13 +133,7 @@ private:
     RF_DEVICE float masked(float s, std::int64_t at) const {
         if (call_.attention.mask.type == Type::boolean)
             return device::load(static_cast<const std::uint8_t*>(call_.pointers.mask) + at) ? s : -device::kInfinity;
-        return joined(s, added(at));
-    }
-    RF_DEVICE float added(std::int64_t at) const {
-        const void* mask = call_.pointers.mask;
-        if (call_.attention.mask.type == Type::f32) return device::load(static_cast<const float*>(mask) + at);
-        const std::uint32_t bits = device::load(static_cast<const std::uint16_t*>(mask) + at);
-        return call_.attention.mask.type == Type::bf16 ? matrix::Bf16::widen(bits) : matrix::F16::widen(bits);
+        return joined(s, added(call_.attention.mask.type, call_.pointers.mask, at));
     }
 
     static constexpr float kLargest = 3.40282347e38f;

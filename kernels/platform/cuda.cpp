@@ -13,8 +13,8 @@ constexpr const char* kNames[] = {"libcuda.so.1"};
 enum : int { kWarpSize = 10, kMultiprocessorCount = 16, kCapabilityMajor = 75, kCapabilityMinor = 76, kSharedMemoryPerBlockOptin = 97 };
 enum : int { kMaxDynamicSharedBytes = 8 };
 // CUtensorMapDataType, CUtensorMapInterleave, CUtensorMapSwizzle, CUtensorMapL2promotion, CUtensorMapFloatOOBfill. Elements are moved, not read as
-// numbers: any type of 16 bits does.
-enum : int { kElements16 = 1, kNotInterleaved = 0, kSwizzled128 = 3, kPromoted128 = 2, kZerosOutside = 0 };
+// numbers: any type of as many bits does.
+enum : int { kElements8 = 0, kElements16 = 1, kNotInterleaved = 0, kSwizzled64 = 2, kSwizzled128 = 3, kPromoted128 = 2, kZerosOutside = 0 };
 
 }  // namespace
 
@@ -78,8 +78,9 @@ void CudaRuntime::encode(const MapRequest& request) const {
     for (std::size_t axis = 0; axis < kAxes; ++axis) extents[axis] = static_cast<std::uint64_t>(tensor.extent[axis]);
     for (std::size_t axis = 0; axis + 1 < kAxes; ++axis) strides[axis] = static_cast<std::uint64_t>(tensor.stride_bytes[axis]);
     const std::uint32_t box[kAxes] = {BoxedTensor::kBoxColumns, tensor.box_rows, 1, 1}, steps[kAxes] = {1, 1, 1, 1};
-    if (const int number = encode_tiled_(request.map, kElements16, kAxes, const_cast<void*>(request.base), extents, strides, box, steps,
-                                         kNotInterleaved, kSwizzled128, kPromoted128, kZerosOutside)) {
+    const bool bytes = tensor.element_bytes == 1;
+    if (const int number = encode_tiled_(request.map, bytes ? kElements8 : kElements16, kAxes, const_cast<void*>(request.base), extents, strides, box,
+                                         steps, kNotInterleaved, bytes ? kSwizzled64 : kSwizzled128, kPromoted128, kZerosOutside)) {
         fail("cuTensorMapEncodeTiled", number);
     }
 }

@@ -72,6 +72,23 @@ template <int Registers> RF_DEVICE void take_registers() { asm volatile("setmaxn
 RF_DEVICE void store_matrices(SharedAt to, std::uint32_t a, std::uint32_t b, std::uint32_t c, std::uint32_t d) {
     asm volatile("stmatrix.sync.aligned.m8n8.x4.shared.b16 [%0], {%1, %2, %3, %4};" ::"r"(to.address), "r"(a), "r"(b), "r"(c), "r"(d) : "memory");
 }
+RF_DEVICE void load_matrices(SharedAt from, std::uint32_t (&words)[4]) {
+    asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+                 : "=r"(words[0]), "=r"(words[1]), "=r"(words[2]), "=r"(words[3])
+                 : "r"(from.address)
+                 : "memory");
+}
+RF_DEVICE std::uint32_t load_shared_half(SharedAt from) {
+    std::uint32_t half;
+    asm volatile("{\n.reg .b16 h;\nld.shared.b16 h, [%1];\ncvt.u32.u16 %0, h;\n}" : "=r"(half) : "r"(from.address) : "memory");
+    return half;
+}
+// Copies `wanted` of so many bytes, and zeros for the rest, without passing through registers.
+template <int Bytes> RF_DEVICE void copy_bytes_async(SharedAt to, const void* from, int wanted) {
+    asm volatile("cp.async.ca.shared.global [%0], [%1], %2, %3;" ::"r"(to.address), "l"(from), "n"(Bytes), "r"(wanted) : "memory");
+}
+RF_DEVICE void store_shared_half(SharedAt to, std::uint16_t half) { asm volatile("st.shared.b16 [%0], %1;" ::"r"(to.address), "h"(half) : "memory"); }
+RF_DEVICE void store_shared_byte(SharedAt to, std::uint32_t byte) { asm volatile("st.shared.b8 [%0], %1;" ::"r"(to.address), "r"(byte) : "memory"); }
 
 RF_DEVICE std::uint32_t count_up(std::uint32_t* counter) { return atomicAdd(counter, 1u); }
 // Adds one; after `last` comes 0. What this thread did before is seen by whoever counts after it.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <limits>
+#include <span>
 #include <utility>
 
 #include "plugins/adapter/attention.h"
@@ -264,11 +265,14 @@ void GpuBackend::Plan::forward(const rf_args& args) const {
                      .zeroed = static_cast<std::uint32_t*>(args.zeroed)};
     reported(name_, [&] {
         if (const auto& boxed = recipe_.boxed) {
+            // Only here is it seen where the mask begins. Last, since it may be left out.
+            argument.call.cut.boxed_mask = boxed->mask && reinterpret_cast<std::uintptr_t>(args.mask) % platform::BoxedTensor::kStrideBytes == 0;
             const platform::MapRequest requests[] = {{&boxed->q, args.q, &argument.q},
                                                      {&boxed->k, args.k, &argument.k},
                                                      {&boxed->v, args.v, &argument.v},
-                                                     {&boxed->out, args.out, &argument.out}};
-            runtime_.map(ordinal_, requests);
+                                                     {&boxed->out, args.out, &argument.out},
+                                                     {argument.call.cut.boxed_mask ? &*boxed->mask : nullptr, args.mask, &argument.mask}};
+            runtime_.map(ordinal_, std::span(requests).first(argument.call.cut.boxed_mask ? 5 : 4));
         }
         runtime_.launch(ordinal_, kernels_, &argument, static_cast<platform::Stream>(args.stream));
     });

@@ -13,8 +13,9 @@ namespace rocforge::kernels::flash::hopper {
 
 #if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-// General: softcap, ALiBi, masks and scales that are not positive; the others have what bounds keys, sinks and lse.
-template <class T, class Tile, bool General> class Consumer {
+template <class T, class Tile, Features F> class Consumer {
+    static constexpr bool kScored = F != Features::none;
+
 public:
     RF_DEVICE Consumer(const MappedCall& call, const Shared<Tile>& shared, int group)
         : call_(call),
@@ -22,15 +23,14 @@ public:
           group_(group),
           lane_(device::lane_index()),
           warp_(device::wave_index() % 4),
-          log2_scale_(General ? device::kLog2E : call.call.attention.scale * device::kLog2E),
-          scoring_(call.call) {}
+          scoring_(call, shared_, group * 4 + warp_) {}
 
     RF_DEVICE void run() {
         Cursor<kSlots> slot;
 #pragma unroll 1
         for (std::uint32_t phase = 0;; phase ^= 1, slot.advance()) {
             shared_.work_full(slot.stage).await(slot.phase);
-            const Work work = shared_.work(slot.stage);
+            const Work& work = shared_.work(slot.stage);
             if (!work.exists) break;
             shared_.query_full(group_).await(phase);
             attend(work);
@@ -45,6 +45,9 @@ private:
     using Qk = matrix::Wgmma<T, Tile::kKeys>;
     using Pv = matrix::Wgmma<T, Tile::kDim>;
 
+    // What one of a score counts.
+    RF_DEVICE float unit() const { return kScored ? scoring_.unit() : call_.call.attention.scale; }
+    RF_DEVICE float log2_scale() const { return unit() * device::kLog2E; }
     RF_DEVICE bool leads() const { return warp_ == 0 && lane_ == 0; }
     RF_DEVICE void arrive(const device::Barrier& barrier) const {
         if (lane_ == 0) barrier.arrive();
@@ -60,21 +63,22 @@ private:
         if (row < row_end) blocks = work.reach.of_any(row, row_end - 1).blocks_of(Tile::kKeys), sure_ = work.reach.of_all(row, row_end - 1);
         const bool empty = blocks.first >= blocks.end;
         if (empty) blocks = {work.block_end, work.block_end};
-        edges_ = !empty && (General || blocks.first * Tile::kKeys < sure_.first || blocks.end * Tile::kKeys > sure_.end);
+        extreme_ = false;
+        edges_ = !empty && (kScored || blocks.first * Tile::kKeys < sure_.first || blocks.end * Tile::kKeys > sure_.end);
 #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            peak_[r] = -device::kInfinity, sum_[r] = 0;
-            lane_keys_[r] = {lane_row(work, r) + work.reach.first - lane_ % 4 * 2,
-                             min(lane_row(work, r) + work.reach.end, work.reach.length) - lane_ % 4 * 2};
-        }
+        for (int r = 0; r < 2; ++r) peak_[r] = -device::kInfinity, sum_[r] = 0;
 #pragma unroll
         for (int i = 0; i < kOuts; ++i) out_[i] = 0;
-        if constexpr (General) scoring_.begin(work, lane_row(work, 0));
+        if (kScored && !empty) scoring_.begin(work, lane_row(work, 0), blocks.first * Tile::kKeys);
         pass(blocks.first - work.block_begin);
         if (!empty) {
-            first(blocks.first);
+            begin();
 #pragma unroll 1
-            for (int block = blocks.first + 1; block < blocks.end; ++block) step(block);
+            for (int block = blocks.first;; ++block) {
+                finish_scores(work, block, blocks);
+                if (block + 1 == blocks.end) break;
+                step();
+            }
             arrive(shared_.query_empty(group_));
             last(work, blocks.end - 1);
         } else {
@@ -121,7 +125,8 @@ private:
         matrix::pin(probabilities_);
     }
 
-    RF_DEVICE void first(int block) {
+    // The first scores.
+    RF_DEVICE void begin() {
         shared_.keys_full(k_.stage).await(k_.phase);
         matrix::pin(scores_);
         matrix::open();
@@ -129,10 +134,18 @@ private:
         matrix::await<0>();
         matrix::pin(scores_);
         release_keys();
-        soften(block);
+    }
+    // Scores of a block to what multiplies its values, while those of the last block are multiplied.
+    RF_DEVICE void finish_scores(const Work& work, int block, const Keys& blocks) {
+        const bool lagged = soften(work, block, blocks.end);
+        matrix::await<0>();
+        pin();
+        if (block > blocks.first) release_values();
+        if (lagged) rescale();
         pack();
     }
-    RF_DEVICE void step(int block) {
+    // The next scores, and after them the values of this block: these are still multiplied at the end.
+    RF_DEVICE void step() {
         shared_.keys_full(k_.stage).await(k_.phase);
         pin();
         matrix::open();
@@ -143,12 +156,6 @@ private:
         matrix::await<1>();
         matrix::pin(scores_);
         release_keys();
-        const bool lagged = soften(block);
-        matrix::await<0>();
-        pin();
-        release_values();
-        if (lagged) rescale();
-        pack();
     }
     RF_DEVICE void last(const Work& work, int block) {
         shared_.values_full(v_.stage).await(v_.phase);
@@ -173,11 +180,11 @@ private:
         device::group_barrier(group_);
     }
 
-    // Scores to probabilities, in place; peak and sum follow. True: the output of this warp's rows has to shrink by factor_.
-    RF_DEVICE bool soften(int block) {
+    // Scores of a block to probabilities, in place; peak and sum follow. True: the output of this warp's rows has to shrink by factor_.
+    RF_DEVICE bool soften(const Work& work, int block, int end) {
         const int key0 = block * Tile::kKeys;
-        if constexpr (General) scoring_.score(scores_, key0);
-        if (key0 < sure_.first || key0 + Tile::kKeys > sure_.end) exclude(key0);
+        if constexpr (kScored) scoring_.score(scores_, work, lane_row(work, 0), key0);
+        if (key0 < sure_.first || key0 + Tile::kKeys > sure_.end) exclude(work, key0);
         float largest[2];
         bool lags = false;
 #pragma unroll
@@ -186,13 +193,13 @@ private:
 #pragma unroll
             for (int i = 0; i < kScores; ++i)
                 if (i / 2 % 2 == r) largest[r] = device::larger(largest[r], scores_[i]);
-            lags |= (largest[r] - peak_[r]) * log2_scale_ > kLag;  // false for (-inf) - (-inf)
+            if constexpr (kScored) largest[r] += scoring_.bias(r);
+            lags |= (largest[r] - peak_[r]) * log2_scale() > kLag;  // false for (-inf) - (-inf)
         }
         lags = device::any_in_wave(lags);
+        if (kScored && block + 1 < end) scoring_.ask(work, lane_row(work, 0), key0 + Tile::kKeys);
         if (lags) catch_up(largest);
-        // Beyond, a peak in units of log2 would have too few digits left, or none: the difference comes first.
-        constexpr float kModest = 4096;
-        if (General && device::any_in_wave(__builtin_fabsf(peak_[0]) > kModest || __builtin_fabsf(peak_[1]) > kModest))
+        if (kScored && extreme_)
             exponentiate<true>();
         else
             exponentiate<false>();
@@ -201,31 +208,33 @@ private:
     template <bool DifferenceFirst> RF_DEVICE void exponentiate() {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            const float base = peak_[r] == -device::kInfinity ? 0 : peak_[r], log2_base = base * log2_scale_;
+            const float peak = peak_[r] == -device::kInfinity ? 0 : peak_[r], base = kScored ? peak - scoring_.bias(r) : peak;
+            const float scale = log2_scale(), log2_base = base * scale;
             float sum = 0;
 #pragma unroll
             for (int i = 0; i < kScores; ++i)
                 if (i / 2 % 2 == r) {
-                    scores_[i] = DifferenceFirst ? device::exp2((scores_[i] - base) * log2_scale_)
-                                                 : device::exp2(__builtin_fmaf(scores_[i], log2_scale_, -log2_base));
+                    scores_[i] =
+                        DifferenceFirst ? device::exp2((scores_[i] - base) * scale) : device::exp2(__builtin_fmaf(scores_[i], scale, -log2_base));
                     sum += scores_[i];
                 }
             sum_[r] += sum;
         }
     }
-    RF_DEVICE void exclude(int key0) {
+    RF_DEVICE void exclude(const Work& work, int key0) {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            const int first = lane_keys_[r].first - key0, end = lane_keys_[r].end - key0;
+            const int row = lane_row(work, r), column0 = key0 + lane_ % 4 * 2;
+            const int first = row + work.reach.first - column0, end = min(row + work.reach.end, work.reach.length) - column0;
             if (key0 + Tile::kKeys > sure_.end) {
 #pragma unroll
                 for (int i = 0; i < kScores; ++i)
-                    if (i / 2 % 2 == r && Scoring<Tile>::column(i) >= end) scores_[i] = -device::kInfinity;
+                    if (i / 2 % 2 == r && Scoring<Tile, F>::column(i) >= end) scores_[i] = -device::kInfinity;
             }
             if (key0 < sure_.first) {
 #pragma unroll
                 for (int i = 0; i < kScores; ++i)
-                    if (i / 2 % 2 == r && Scoring<Tile>::column(i) < first) scores_[i] = -device::kInfinity;
+                    if (i / 2 % 2 == r && Scoring<Tile, F>::column(i) < first) scores_[i] = -device::kInfinity;
             }
         }
     }
@@ -234,10 +243,14 @@ private:
         for (int r = 0; r < 2; ++r) {
             float peak = device::larger(largest[r], device::exchange(largest[r], 1));
             peak = device::larger(peak_[r], device::larger(peak, device::exchange(peak, 2)));
-            factor_[r] = peak == peak_[r] ? 1.0f : device::exp2((peak_[r] - peak) * log2_scale_);
+            factor_[r] = peak == peak_[r] ? 1.0f : device::exp2((peak_[r] - peak) * log2_scale());
             peak_[r] = peak;
             sum_[r] *= factor_[r];
         }
+        // Beyond, a peak in units of log2 would have too few digits left, or none: the difference comes first.
+        constexpr float kModest = 4096;
+        const auto extreme = [this](float peak) { return __builtin_fabsf(peak) * unit() > kModest && peak != -device::kInfinity; };
+        if constexpr (kScored) extreme_ = device::any_in_wave(extreme(peak_[0]) || extreme(peak_[1]));
     }
     RF_DEVICE void rescale() {
 #pragma unroll
@@ -293,7 +306,7 @@ private:
         for (int r = 0; r < 2; ++r) {
             sum_[r] += device::exchange(sum_[r], 1);
             sum_[r] += device::exchange(sum_[r], 2);
-            const RowSum sum{General ? peak_[r] : peak_[r] * call_.call.attention.scale, sum_[r]};
+            const RowSum sum{peak_[r] * unit(), sum_[r]};
             factor[r] = finished(work, lane_row(work, r), sum, lane_ % 4 == 0).factor;
         }
         if constexpr (Tile::kBoxedOut)
@@ -346,7 +359,7 @@ private:
         for (int number = warp_ * 16; number < warp_ * 16 + 16; ++number) {
             const int row = first_row(work) + number;
             if (row >= work.rows) return;
-            const CarefulRow<T, Tile::kDim, General> result(call_.call, work, row);
+            const CarefulRow<T, Tile::kDim, kScored> result(call_.call, work, row);
             const Finished done = finished(work, row, result.sum(), lane_ == 0);
 #pragma unroll
             for (int i = 0; i < Tile::kDim / 64; ++i) {
@@ -376,16 +389,15 @@ private:
         }
     }
 
-    static constexpr int kScores = Scoring<Tile>::kScores, kOuts = Tile::kDim / 2;
+    static constexpr int kScores = Scoring<Tile, F>::kScores, kOuts = Tile::kDim / 2;
     const MappedCall& call_;
     const Shared<Tile> shared_;
     int group_, lane_, warp_;
-    float log2_scale_;
+    Scoring<Tile, F> scoring_;  // kScored alone
     Cursor<Tile::kStages> k_, v_;
-    Keys sure_, lane_keys_[2];  // keys that all rows attend to; that this lane's rows do, less the lane's first column
-    bool edges_ = false;
-    Scoring<Tile> scoring_;               // General alone
-    float peak_[2], sum_[2], factor_[2];  // peak: of products, it may lag; sum: this lane's part
+    Keys sure_;  // keys that all rows attend to
+    bool edges_ = false, extreme_ = false;
+    float peak_[2], sum_[2], factor_[2];  // peak: it may lag; sum: this lane's part
     float scores_[kScores], out_[kOuts];
     std::uint32_t probabilities_[kScores / 2];
 };

@@ -9,7 +9,7 @@ namespace rocforge::kernels::flash::hopper {
 
 #if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
-template <class T, class Tile, bool General> RF_DEVICE void prefill(const MappedCall& call) {
+template <class T, class Tile, Features F> RF_DEVICE void prefill(const MappedCall& call) {
     const Shared<Tile> shared{device::aligned_shared_memory()};
     if (device::thread_index() == 0) shared.init();
     device::barrier();
@@ -18,7 +18,7 @@ template <class T, class Tile, bool General> RF_DEVICE void prefill(const Mapped
         produce(call, shared);
     } else {
         device::take_registers<Tile::kConsumerRegisters>();
-        Consumer<T, Tile, General>(call, shared, group - 1).run();
+        Consumer<T, Tile, F>(call, shared, group - 1).run();
     }
 }
 
@@ -26,11 +26,12 @@ template <class T, class Tile, bool General> RF_DEVICE void prefill(const Mapped
 
 }  // namespace rocforge::kernels::flash::hopper
 
-// One kernel of the family flash_hopper_<type>_<tile>[_general]. A macro, since a symbol that a host finds by name cannot be a template.
-#define ROCFORGE_HOPPER_KERNEL(name, T, tile, general)                                                                         \
-    RF_KERNEL(rocforge::kernels::flash::hopper::tile::kThreads, 1)                                                             \
-    name(RF_KERNEL_PARAMETER rocforge::kernels::MappedCall call) {                                                             \
-        rocforge::kernels::flash::hopper::prefill<rocforge::matrix::T, rocforge::kernels::flash::hopper::tile, general>(call); \
+// One kernel of the family flash_hopper_<type>_<tile>. A macro, since a symbol that a host finds by name cannot be a template.
+#define ROCFORGE_HOPPER_KERNEL(name, T, tile, features)                                                        \
+    RF_KERNEL(rocforge::kernels::flash::hopper::tile::kThreads, 1)                                             \
+    name(RF_KERNEL_PARAMETER rocforge::kernels::MappedCall call) {                                             \
+        rocforge::kernels::flash::hopper::prefill<rocforge::matrix::T, rocforge::kernels::flash::hopper::tile, \
+                                                  rocforge::kernels::flash::hopper::Features::features>(call); \
     }
 
 #endif

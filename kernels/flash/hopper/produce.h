@@ -1,5 +1,5 @@
-// The side that brings data: three warps of one warpgroup, one thread each. One claims tiles and tells the block of them, one sends for Q, one for K
-// and V as far ahead as there are stages. They compute nothing and hold few registers.
+// The side that brings data: four warps of one warpgroup. One claims tiles and tells the block of them, one sends for Q, one for K and one for V as
+// far ahead as there are stages. They compute nothing and hold few registers.
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_PRODUCE_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_PRODUCE_H
 
@@ -74,12 +74,14 @@ template <class Tile> struct KeyBoxes {
     }
 };
 
-template <class Tile> RF_DEVICE void bring_keys(const MappedCall& call, const Shared<Tile>& shared) {
+// K or V. K's warp says when the next tile is to be claimed.
+template <bool Values, class Tile> RF_DEVICE void bring_blocks(const MappedCall& call, const Shared<Tile>& shared) {
+    const platform::TensorMap& map = Values ? call.v : call.k;
     const KeyBoxes<Tile> boxes{call, call.call.cut.box_rows};
     const bool first = device::lane_index() == 0;
     Cursor<kSlots> slot;
     Cursor<Tile::kStages> ring;
-    if (first) device::prefetch_map(call.k), device::prefetch_map(call.v);
+    if (first) device::prefetch_map(map);
 #pragma unroll 1
     for (;; slot.advance()) {
         shared.work_full(slot.stage).await(slot.phase);
@@ -88,15 +90,14 @@ template <class Tile> RF_DEVICE void bring_keys(const MappedCall& call, const Sh
         if (first) shared.work_empty(slot.stage).arrive();
         if (!work.exists) return;
         const int claim_at = max(work.block_begin, work.block_end - 2);
-        if (first && claim_at == work.block_end) shared.claim().arrive();
+        if (!Values && first && claim_at == work.block_end) shared.claim().arrive();
 #pragma unroll 1
         for (int block = work.block_begin; block < work.block_end; ++block, ring.advance()) {
-            if (first && block == claim_at) shared.claim().arrive();
+            if (!Values && first && block == claim_at) shared.claim().arrive();
             const int2 place = boxes.place(work, block);
-            shared.keys_empty(ring.stage).await(ring.phase ^ 1);
-            boxes.bring(shared.keys(ring.stage), call.k, shared.keys_full(ring.stage), work.kv_head, place);
-            shared.values_empty(ring.stage).await(ring.phase ^ 1);
-            boxes.bring(shared.values(ring.stage), call.v, shared.values_full(ring.stage), work.kv_head, place);
+            (Values ? shared.values_empty(ring.stage) : shared.keys_empty(ring.stage)).await(ring.phase ^ 1);
+            boxes.bring(Values ? shared.values(ring.stage) : shared.keys(ring.stage), map,
+                        Values ? shared.values_full(ring.stage) : shared.keys_full(ring.stage), work.kv_head, place);
         }
     }
 }
@@ -106,13 +107,13 @@ template <class Tile> RF_DEVICE void produce(const MappedCall& call, const Share
     const bool first = device::lane_index() == 0;
     switch (device::wave_index()) {
         case 0:
-            return bring_keys(call, shared);
+            return bring_blocks<false>(call, shared);
         case 1:
             return first ? bring_queries(call, shared) : void();
         case 2:
             return first ? claim_tiles(call.call, shared) : void();
         default:
-            return;
+            return bring_blocks<true>(call, shared);
     }
 }
 

@@ -14,7 +14,7 @@ namespace rocforge::kernels::flash::hopper {
 // One tile, as it lies in shared memory. exists 0: no tile is left.
 struct Work {
     int exists, sequence, head, kv_head;
-    int row0, rows;              // the tile's first row; the sequence's rows
+    int row0, rows;              // the tile's first row; where its rows, or the sequence's, end
     int q_batch, q_first;        // where the sequence lies in q and out
     int kv_batch, kv_first;      // and in k and v
     int block_begin, block_end;  // blocks of keys that some row attends to
@@ -27,25 +27,38 @@ static_assert(sizeof(Work) <= kSlotBytes);
 template <class Tile> RF_DEVICE Work work_of(const Call& call, unsigned number) {
     const Attention& a = call.attention;
     const unsigned row_blocks = static_cast<unsigned>(call.cut.row_blocks), heads_per_section = static_cast<unsigned>(call.cut.heads_per_section);
-    const unsigned pairs = static_cast<unsigned>(a.batch) * static_cast<unsigned>(a.head_q), per_section = heads_per_section * row_blocks;
+    const unsigned short_pairs = static_cast<unsigned>(call.cut.short_pairs), short_row_blocks = static_cast<unsigned>(call.cut.short_row_blocks);
+    const unsigned pairs = static_cast<unsigned>(a.batch) * static_cast<unsigned>(a.head_q) - short_pairs,
+                   per_section = heads_per_section * row_blocks;
     Work work{};
-    if (number >= pairs * row_blocks) return work;
-    const unsigned section = number / per_section, first = section * heads_per_section, within = number - section * per_section;
-    const unsigned here = min(heads_per_section, pairs - first), turn = within / here, pair = first + within - turn * here;
-    const unsigned block = a.causal ? row_blocks - 1 - turn : turn;
+    unsigned pair, block;
+    int tile_rows = Tile::kRows;
+    if (number < pairs * row_blocks) {
+        const unsigned section = number / per_section, first = section * heads_per_section, within = number - section * per_section;
+        const unsigned here = min(heads_per_section, pairs - first), turn = within / here;
+        pair = first + within - turn * here;
+        block = a.causal ? row_blocks - 1 - turn : turn;
+    } else {
+        number -= pairs * row_blocks;
+        if (number >= short_pairs * short_row_blocks) return work;
+        const unsigned turn = number / short_row_blocks;
+        pair = pairs + turn;
+        block = number - turn * short_row_blocks;
+        tile_rows = Tile::kShortRows;
+    }
     work.exists = 1;
     work.sequence = static_cast<int>(pair / static_cast<unsigned>(a.head_q));
     work.head = static_cast<int>(pair) - work.sequence * static_cast<int>(a.head_q);
     work.kv_head = quotient(work.head, quotient(a.head_q, a.head_kv));
-    work.row0 = static_cast<int>(block) * Tile::kRows;
+    work.row0 = static_cast<int>(block) * tile_rows;
     const kernels::Span span = span_of(a, call.pointers, work.sequence);
-    work.rows = static_cast<int>(span.len_q);
+    work.rows = min(static_cast<int>(span.len_q), work.row0 + tile_rows);
     work.q_batch = static_cast<int>(span.q_batch), work.q_first = static_cast<int>(span.q_first);
     work.kv_batch = static_cast<int>(span.kv_batch), work.kv_first = static_cast<int>(span.kv_first);
     work.reach = Reach::of(span);
     work.diagonal = span.rule.diagonal;
     if (work.row0 < work.rows) {
-        const Keys blocks = work.reach.of_any(work.row0, min(work.row0 + Tile::kRows, work.rows) - 1).blocks_of(Tile::kKeys);
+        const Keys blocks = work.reach.of_any(work.row0, work.rows - 1).blocks_of(Tile::kKeys);
         work.block_begin = blocks.first, work.block_end = blocks.end;
     }
     return work;
@@ -86,7 +99,10 @@ template <class Tile> struct Shared {
     RF_DEVICE device::Barrier query_empty(int group) const { return barrier(4 * Tile::kStages + Tile::kConsumers + group); }
     RF_DEVICE device::Barrier work_full(int slot) const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + slot); }
     RF_DEVICE device::Barrier work_empty(int slot) const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + kSlots + slot); }
-    RF_DEVICE device::Barrier claim() const { return barrier(Tile::kBarrierCount - 1); }
+    RF_DEVICE device::Barrier claim() const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + 2 * kSlots); }
+    // Of one warp of all consumers'.
+    RF_DEVICE device::SharedAt mask(int warp) const { return base + (Tile::kMasksAt + warp * Tile::kMaskBytes); }
+    RF_DEVICE device::Barrier mask_full(int warp) const { return barrier(Tile::kBarrierCount - Tile::kMaskBoxes + warp); }
 
     // By one thread. Consumers arrive once a warp, producers once.
     RF_DEVICE void init() const {
@@ -96,8 +112,9 @@ template <class Tile> struct Shared {
             keys_empty(stage).init(kWarps), values_empty(stage).init(kWarps);
         }
         for (int group = 0; group < Tile::kConsumers; ++group) query_full(group).init(1), query_empty(group).init(4);
-        for (int slot = 0; slot < kSlots; ++slot) work_full(slot).init(1), work_empty(slot).init(kWarps + 2);
+        for (int slot = 0; slot < kSlots; ++slot) work_full(slot).init(1), work_empty(slot).init(kWarps + 3);
         claim().init(1);
+        for (int warp = 0; warp < Tile::kMaskBoxes; ++warp) mask_full(warp).init(1);
         device::publish_barriers();
     }
 

@@ -309,11 +309,13 @@ TEST_CASE("a recipe with boxed tensors hands maps of the call's tensors to its k
         const World world(vendor);
         world.state().argument_bytes = sizeof(kernels::MappedCall);
         const auto boxed = [](std::int64_t rows) { return platform::BoxedTensor{{64, rows, 1, 1}, {128, 128, 128}, 64}; };
-        recipe.boxed = kernels::BoxedTensors{boxed(1), boxed(2), boxed(3), boxed(4)};
+        recipe.boxed = kernels::BoxedTensors{boxed(1), boxed(2), boxed(3), boxed(4), boxed(5)};
         const tiny::Backend backend(vendor.table);
         const tiny::Plan plan(backend, device_of(backend, 1), problem_of());
         REQUIRE_MESSAGE(plan.outcome().code == RF_OK, plan.outcome().message);
-        const rf_args args = args_of(nullptr);
+        rf_args args = args_of(nullptr);
+        alignas(16) const char mask[32] = {};
+        args.mask = mask;
         const tiny::Outcome outcome = plan.forward(args);
         if (is_amd(vendor)) {
             CHECK(outcome.code == RF_UNAVAILABLE);
@@ -326,7 +328,8 @@ TEST_CASE("a recipe with boxed tensors hands maps of the call's tensors to its k
         std::memcpy(&call, world.state().launches[0].argument.data(), sizeof call);
         CHECK(call.call.pointers.q == args.q);
         const std::pair<const platform::TensorMap&, const void*> maps[] = {
-            {call.q, args.q}, {call.k, args.k}, {call.v, args.v}, {call.out, args.out}};
+            {call.q, args.q}, {call.k, args.k}, {call.v, args.v}, {call.out, args.out}, {call.mask, args.mask}};
+        CHECK(call.call.cut.boxed_mask);
         std::int64_t rows = 0;
         for (const auto& [map, expected] : maps) {
             const void* base = nullptr;
@@ -336,6 +339,11 @@ TEST_CASE("a recipe with boxed tensors hands maps of the call's tensors to its k
             CHECK(base == expected);
             CHECK(told == ++rows);
         }
+        args.mask = mask + 8;  // the kernel reads it without the copy engine
+        REQUIRE(plan.forward(args).code == RF_OK);
+        std::memcpy(&call, world.state().launches.back().argument.data(), sizeof call);
+        CHECK_FALSE(call.call.cut.boxed_mask);
+        CHECK(call.call.pointers.mask == args.mask);
         world.fail("cuTensorMapEncodeTiled", 1);
         CHECK(plan.forward(args).code == RF_DEVICE);
         CHECK(world.current() == vendor.idle);

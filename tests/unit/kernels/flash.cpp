@@ -100,12 +100,19 @@ TEST_CASE("Hopper's kernels with features of their own") {
         const char* kernel;
     };
     const Row rows[] = {
-        {[](Attention& a) { a.softcap = 30; }, "flash_hopper_bf16_128_general"},
-        {[](Attention& a) { a.alibi = true; }, "flash_hopper_bf16_128_general"},
-        {[](Attention& a) { a.mask.type = Type::boolean; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.softcap = 30; }, "flash_hopper_bf16_128_softcap"},
+        {[](Attention& a) { a.softcap = 30, a.scale = -1; }, "flash_hopper_bf16_128_softcap"},
+        {[](Attention& a) { a.alibi = true; }, "flash_hopper_bf16_128_alibi"},
+        {[](Attention& a) { a.mask.type = Type::boolean; }, "flash_hopper_bf16_128_mask"},
+        {[](Attention& a) { a.mask.type = Type::f32; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.q.type = Type::f16, a.alibi = true; }, "flash_hopper_f16_128_alibi"},
         {[](Attention& a) { a.scale = -1; }, "flash_hopper_bf16_128_general"},
-        {[](Attention& a) { a.q.type = Type::f16, a.alibi = true; }, "flash_hopper_f16_128_general"},
-        {[](Attention& a) { a.paged = true, a.page_size = a.kv_tokens = 16, a.pages = 64; }, "flash_hopper_bf16_128_small"},
+        {[](Attention& a) { a.scale = 1e-7f, a.alibi = true; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.softcap = 1e-7f; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.softcap = 30, a.alibi = true; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.alibi = true, a.mask.type = Type::bf16; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.paged = true, a.page_size = a.kv_tokens = 16, a.pages = 64; }, "flash_hopper_bf16_128_large"},
+        {[](Attention& a) { a.paged = true, a.page_size = a.kv_tokens = 64, a.pages = 64; }, "flash_hopper_bf16_128_medium"},
     };
     for (const Row& row : rows) {
         CAPTURE(row.kernel);
@@ -170,4 +177,60 @@ TEST_CASE("Hopper's prefill keeps one block of threads on each unit, counts tile
     REQUIRE(ragged.boxed);
     CHECK(ragged.boxed->q.extent[3] == 1);
     CHECK(ragged.boxed->q.stride_bytes[2] > 0);
+}
+
+TEST_CASE("what Hopper's whole tiles leave after their last full round is cut into short ones, where that ends earlier") {
+    struct Row {
+        std::int64_t batch, seq;
+        bool causal;
+        const char* tile;
+        std::int32_t short_pairs;
+    };
+    const Row rows[] = {
+        {1, 2048, false, "128_large", 8},   // 24 heads of 11 tiles are two rounds of 132; 8 of 16 short ones are most of a third
+        {1, 4096, false, "128_large", 2},   // 30 of 22: five rounds
+        {1, 4096, true, "128_large", 0},    // short ones come by themselves
+        {1, 512, false, "128_small", 0},    // less than a round
+        {11, 2304, false, "128_large", 0},  // 352 heads of 12 tiles: 32 rounds, and nothing left
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.seq);
+        CAPTURE(row.batch);
+        Attention a = dense(row.seq, row.seq, 128, row.causal);
+        a.batch = row.batch, a.head_q = 32, a.head_kv = 8;
+        const Recipe recipe = flash::choose(a, kHopper, kNoLimit);
+        CHECK(recipe.name == std::string("flash_hopper_bf16_") + row.tile);
+        CHECK(recipe.cut.short_pairs == row.short_pairs);
+        CHECK(recipe.cut.short_row_blocks * flash::hopper::Dim128Large::kShortRows >= (row.short_pairs > 0 ? row.seq : 0));
+    }
+}
+
+TEST_CASE("the copy engine brings masks of 8 and 16 bits whose rows lie at multiples of 16 bytes") {
+    struct Row {
+        const char* what;
+        Operand mask;
+        bool boxed;
+        std::int64_t heads, batch;
+    };
+    const Row rows[] = {
+        {"one for all heads", {Type::bf16, 512 * 512, 0, 512, 1}, true, 1, 2},     {"one for all", {Type::boolean, 0, 0, 512, 1}, true, 1, 1},
+        {"one a head", {Type::f16, 8 * 512 * 512, 512 * 512, 512, 1}, true, 8, 2}, {"float32", {Type::f32, 0, 0, 512, 1}, false, 0, 0},
+        {"one row for all", {Type::boolean, 512, 0, 0, 1}, false, 0, 0},           {"keys far apart", {Type::boolean, 0, 0, 1, 512}, false, 0, 0},
+        {"rows at odd addresses", {Type::boolean, 0, 0, 520, 1}, false, 0, 0},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.what);
+        Attention a = dense(512, 512, 128, false);
+        a.mask = row.mask;
+        const Recipe recipe = flash::choose(a, kHopper, kNoLimit);
+        REQUIRE(recipe.boxed);
+        CHECK_FALSE(recipe.cut.boxed_mask);  // a call says where its mask begins
+        REQUIRE(recipe.boxed->mask.has_value() == row.boxed);
+        if (!row.boxed) continue;
+        CHECK(recipe.boxed->mask->element_bytes == (row.mask.type == Type::boolean ? 1 : 2));
+        CHECK(recipe.boxed->mask->box_rows == flash::hopper::kWarpRows);
+        CHECK(recipe.boxed->mask->extent[2] == row.heads);
+        CHECK(recipe.boxed->mask->extent[3] == row.batch);
+        for (const std::int64_t stride : recipe.boxed->mask->stride_bytes) CHECK(stride % 16 == 0);
+    }
 }

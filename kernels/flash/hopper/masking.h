@@ -1,0 +1,204 @@
+// Boolean and additive masks of one warp's 16 rows and a block's 64 keys, by way of 2 KiB of shared memory of its own. Where it can, the copy engine
+// brings them, or else asynchronous copies of 16 or 4 bytes: a warp asks for the next block's as soon as it has used this one's. What lies at odd
+// addresses the warp brings element by element, and waits for. The rules are those of flash/score.h.
+#ifndef ROCFORGE_KERNELS_FLASH_HOPPER_MASKING_H
+#define ROCFORGE_KERNELS_FLASH_HOPPER_MASKING_H
+
+#include "kernels/flash/hopper/work.h"
+
+namespace rocforge::kernels::flash::hopper {
+
+#if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
+
+// One lane's: its scores are of rows `row` and `row + 8`, columns as in kernels/matrix/sm90.h.
+// Floats: also masks of float32, whose registers would spill where speed counts.
+template <class Tile, bool Floats> class Masking {
+public:
+    static constexpr int kScores = Tile::kKeys / 2;
+    using Scores = float[kScores];
+
+    // warp: of all consumers' warps.
+    RF_DEVICE Masking(const MappedCall& call, const Shared<Tile>& shared, int warp) : call_(call), shared_(shared), warp_(warp) {}
+
+    // The column of score i, from the lane's first one.
+    RF_DEVICE static constexpr int column(int i) { return i / 4 * 8 + i % 2; }
+    RF_DEVICE static int first_column() { return device::lane_index() % 4 * 2; }
+
+    RF_DEVICE bool present() const { return operand().present(); }
+    RF_DEVICE bool adds() const { return present() && !boolean(); }
+
+    // Asks for the mask of the block of keys from key0, whose first row in this warp is `row`. [whole warp, all of it done with the last block's]
+    RF_DEVICE void ask(const Work& work, int row, int key0) const {
+        if (Floats && operand().type == Type::f32) return;
+        __syncwarp();
+        if (!call_.call.cut.boxed_mask) return ask_copies(work, row, key0);
+        if (device::lane_index() != 0) return;
+        const device::Barrier full = shared_.mask_full(warp_);
+        full.expect(boolean() ? Tile::kMaskBytes / 2 : Tile::kMaskBytes);
+        device::copy_box_in(shared_.mask(warp_), call_.mask, full, key0, row, operand().head == 0 ? 0 : work.head,
+                            operand().batch == 0 ? 0 : work.sequence);
+    }
+
+    // Products, a unit of which counts `scale`, to scores of the block of keys from key0, whose first row in this warp is `row`; where the mask is
+    // boolean they keep their unit.
+    RF_DEVICE void apply(Scores& scores, const Work& work, int row, int key0, float scale) {
+        if constexpr (Floats)
+            if (operand().type == Type::f32) return add_floats(scores, work, row, key0, scale);
+        await(work, row, key0);
+        if (boolean()) return exclude(scores);
+        const bool bf16 = operand().type == Type::bf16;
+        if (!is_calm(scores, scale))
+            add_halves(scores, [scale, bf16](float s, std::uint32_t bits) {
+                return GeneralScore::joined(s * scale, bf16 ? matrix::Bf16::widen(bits) : matrix::F16::widen(bits));
+            });
+        else if (bf16)
+            add_halves(scores, [scale](float s, std::uint32_t bits) { return __builtin_fmaf(s, scale, matrix::Bf16::widen(bits)); });
+        else
+            add_halves(scores, [scale](float s, std::uint32_t bits) { return __builtin_fmaf(s, scale, matrix::F16::widen(bits)); });
+    }
+
+private:
+    RF_DEVICE const Operand& operand() const { return call_.call.attention.mask; }
+    RF_DEVICE bool boolean() const { return operand().type == Type::boolean; }
+
+    // Where an element lies: rows of 64 elements of one or two bytes or of 32 floats, in boxes as the copy engine writes them.
+    template <class X> RF_DEVICE device::SharedAt at(int row, int column) const {
+        const int byte = column * static_cast<int>(sizeof(X)), chunk = byte / 16;
+        if constexpr (sizeof(X) == 1) return shared_.mask(warp_) + (row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
+        return shared_.mask(warp_) + (row * kBoxBytes + (chunk ^ row % 8) * 16 + byte % 16);
+    }
+    // How many bytes lie at multiples of as many in all rows: 16, 4, or 0.
+    RF_DEVICE int together() const {
+        const std::uint64_t bits =
+            static_cast<std::uint64_t>(operand().batch | operand().head | operand().sequence) * static_cast<std::uint64_t>(bytes_of(operand().type)) |
+            reinterpret_cast<std::uint64_t>(call_.call.pointers.mask);
+        return operand().last != 1 || bits % 4 != 0 ? 0 : bits % 16 != 0 ? 4 : 16;
+    }
+    RF_DEVICE void ask_copies(const Work& work, int row, int key0) const {
+        switch (together()) {
+            case 16:
+                return boolean() ? copy_chunks<64, 16>(work, row, key0) : copy_chunks<kBoxBytes, 16>(work, row, key0);
+            case 4:
+                return boolean() ? copy_chunks<64, 4>(work, row, key0) : copy_chunks<kBoxBytes, 4>(work, row, key0);
+            default:
+                return;
+        }
+    }
+    template <int RowBytes, int Bytes> RF_DEVICE void copy_chunks(const Work& work, int row, int key0) const {
+        constexpr int kChunks = RowBytes / Bytes;
+        const int size = static_cast<int>(bytes_of(operand().type)), left = (static_cast<int>(call_.call.attention.max_seq_kv) - key0) * size;
+        const char* from = static_cast<const char*>(call_.call.pointers.mask) + (operand().offset(work.sequence, work.head, row) + key0) * size;
+#pragma unroll 1
+        for (int i = device::lane_index(); i < kWarpRows * kChunks; i += device::kWaveSize) {
+            const int r = i / kChunks, byte = i % kChunks * Bytes, chunk = byte / 16 ^ (RowBytes == 64 ? r / 2 % 4 : r % 8);
+            const int wanted = row + r < work.rows ? max(0, min(Bytes, left - byte)) : 0;
+            device::copy_bytes_async<Bytes>(shared_.mask(warp_) + (r * RowBytes + chunk * 16 + byte % 16),
+                                            wanted > 0 ? from + r * operand().sequence * size + byte : from, wanted);
+        }
+        device::close_copies();
+    }
+    RF_DEVICE void await_copies(const Work& work, int row, int key0) const {
+        if (together() == 0) return boolean() ? copy<std::uint8_t, 64>(work, row, key0) : copy<std::uint16_t, 64>(work, row, key0);
+        device::await_copies<0>();
+        __syncwarp();
+    }
+    // Element by element; a key past the end, which is excluded later, gets 0.
+    template <class X, int Columns> RF_DEVICE void copy(const Work& work, int row, int key0) const {
+        const int rows = min(kWarpRows, work.rows - row);
+        __syncwarp();
+#pragma unroll 1
+        for (int column = device::lane_index(); column < Columns; column += device::kWaveSize) {
+            const int key = key0 + column;
+            const X* from =
+                static_cast<const X*>(call_.call.pointers.mask) + (operand().offset(work.sequence, work.head, row) + key * operand().last);
+            const bool exists = key < work.reach.length;
+#pragma unroll 4
+            for (int r = 0; r < kWarpRows; ++r, from += operand().sequence) {
+                X x{};
+                if (exists && r < rows) x = device::load(from);
+                store(at<X>(r, column), x);
+            }
+        }
+        __syncwarp();
+    }
+    RF_DEVICE static void store(device::SharedAt to, float x) { device::store_shared_float(to, x); }
+    RF_DEVICE static void store(device::SharedAt to, std::uint16_t x) { device::store_shared_half(to, x); }
+    RF_DEVICE static void store(device::SharedAt to, std::uint8_t x) { device::store_shared_byte(to, x); }
+
+    RF_DEVICE void await(const Work& work, int row, int key0) {
+        if (!call_.call.cut.boxed_mask) return await_copies(work, row, key0);
+        shared_.mask_full(warp_).await(phase_);
+        phase_ ^= 1;
+    }
+    RF_DEVICE void exclude(Scores& scores) const {
+#pragma unroll
+        for (int i = 0; i < kScores; i += 2) {
+            const std::uint32_t pair =
+                device::load_shared_half(at<std::uint8_t>(device::lane_index() / 4 + i / 2 % 2 * 8, i / 4 * 8 + first_column()));
+            if (!(pair & 0xFF)) scores[i] = -device::kInfinity;
+            if (!(pair & 0xFF00)) scores[i + 1] = -device::kInfinity;
+        }
+    }
+    template <class Add> RF_DEVICE void add_halves(Scores& scores, Add add) const {
+#pragma unroll
+        for (int i = 0; i < kScores; i += 8) {
+            std::uint32_t words[4];
+            device::load_matrices(at<std::uint16_t>(device::lane_index() % 16, i * 2 + device::lane_index() / 16 * 8), words);
+#pragma unroll
+            for (int j = 0; j < 8; ++j) scores[i + j] = add(scores[i + j], words[j / 2] >> j % 2 * 16 & 0xFFFF);
+        }
+    }
+    // Of which a block would take twice the shared memory: straight from device memory, two neighbouring keys at a time, or where they do not lie so,
+    // half a block at a time.
+    RF_DEVICE void add_floats(Scores& scores, const Work& work, int row, int key0, float scale) const {
+        if (paired(work, key0) && is_calm(scores, scale)) return add_pairs(scores, work, row, key0, scale);
+        add_half<0>(scores, work, row, key0, scale);
+        add_half<1>(scores, work, row, key0, scale);
+    }
+    template <int Half> RF_DEVICE void add_half(Scores& scores, const Work& work, int row, int key0, float scale) const {
+        copy<float, 32>(work, row, key0 + Half * 32);
+#pragma unroll
+        for (int j = 0; j < kScores / 2; ++j) {
+            const device::SharedAt from = at<float>(device::lane_index() / 4 + j / 2 % 2 * 8, j / 4 * 8 + j % 2 + first_column());
+            float& score = scores[Half * kScores / 2 + j];
+            score = GeneralScore::joined(score * scale, device::load_shared_float(from));
+        }
+    }
+    // No score in this warp is so large that adding a mask's finite value leaves float32, and none is NaN: then the sum is the rule
+    // (GeneralScore::joined).
+    RF_DEVICE static bool is_calm(const Scores& scores, float scale) {
+        float totals[4] = {};  // four, so that none waits for the last
+#pragma unroll
+        for (int i = 0; i < kScores; ++i) totals[i / 2 % 4] += __builtin_fabsf(scores[i]);
+        const float total = (totals[0] + totals[1]) + (totals[2] + totals[3]);
+        return !device::any_in_wave(!(total * __builtin_fabsf(scale) < 1e30f));  // half a unit in the last place of float32's largest number is 1e31
+    }
+    RF_DEVICE bool paired(const Work& work, int key0) const {
+        return key0 + Tile::kKeys <= work.reach.length && operand().last == 1 && (operand().batch | operand().head | operand().sequence) % 2 == 0 &&
+               reinterpret_cast<std::uint64_t>(call_.call.pointers.mask) % 8 == 0;
+    }
+    RF_DEVICE void add_pairs(Scores& scores, const Work& work, int row, int key0, float scale) const {
+#pragma unroll
+        for (int r = 0; r < 2; ++r) {
+            const int own = min(row + device::lane_index() / 4 + r * 8, work.rows - 1);
+            const float* from =
+                static_cast<const float*>(call_.call.pointers.mask) + (operand().offset(work.sequence, work.head, own) + key0 + first_column());
+#pragma unroll
+            for (int i = 2 * r; i < kScores; i += 4) {
+                const float2 pair = device::load(reinterpret_cast<const float2*>(from + column(i)));
+                scores[i] = __builtin_fmaf(scores[i], scale, pair.x);
+                scores[i + 1] = __builtin_fmaf(scores[i + 1], scale, pair.y);
+            }
+        }
+    }
+
+    const MappedCall& call_;
+    const Shared<Tile> shared_;
+    int warp_;
+    std::uint32_t phase_ = 0;
+};
+
+#endif
+
+}  // namespace rocforge::kernels::flash::hopper
+#endif
