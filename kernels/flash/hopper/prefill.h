@@ -26,7 +26,7 @@ template <class T, class Tile, Features F> RF_DEVICE void prefill(const MappedCa
 
 }  // namespace rocforge::kernels::flash::hopper
 
-// One kernel of the family flash_hopper_<type>_<tile>. A macro, since a symbol that a host finds by name cannot be a template.
+// One kernel of the family flash_hopper_<type>_<dim>_<tile or features>. A macro, since a symbol that a host finds by name cannot be a template.
 #define ROCFORGE_HOPPER_KERNEL(name, T, tile, features)                                                        \
     RF_KERNEL(rocforge::kernels::flash::hopper::tile::kThreads, 1)                                             \
     name(RF_KERNEL_PARAMETER rocforge::kernels::MappedCall call) {                                             \

@@ -9,7 +9,7 @@
 //
 // This file has every constant, for device and host alike; work.h the order of tiles, produce.h and consume.h the two sides, scoring.h and masking.h
 // softcap, ALiBi and masks, careful.h rows whose values are not finite behind an exclusion. What these kernels do not take (takes() in hopper.cpp)
-// goes to prefill.h.
+// goes to the portable ones (kernels/flash/prefill.h).
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_TILE_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_TILE_H
 
