@@ -103,7 +103,7 @@ struct Kernel {
     void (*merge)(const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
 };
 
-constexpr std::int64_t kBlockKeys = 256;    // README.md says why
+constexpr std::int64_t kBlockKeys = 256;    // of items of many rows: 128 folds sums into the output twice as often
 constexpr std::int64_t kFewBlockKeys = 64;  // of items of few rows: a block of K and one of V stay in L1
 constexpr std::int64_t kFewAhead = 32;      // keys ahead of use that a row is asked for: README.md
 constexpr std::int64_t kMaxItemRows = 384;  // beyond, widening K and V costs under 2%
@@ -141,7 +141,7 @@ inline bool bf16_scores(const Attention& a) {
     return a.q.type == Type::bf16 && a.k.type == Type::bf16 && !a.k_scale.present() && a.dim % kBf16Dims == 0;
 }
 
-// Bytes of a slice for items of at most `rows` rows; fills *scratch when `base` is not null.
+// Bytes of a slice for items of at most `rows` rows; fills *scratch where it is given, for which base is the slice (null: to count alone).
 std::int64_t carve(const Attention&, const Kernel&, std::int64_t rows, char* base, Scratch* scratch);
 
 // The kernels compiled through Highway that this machine can run: never empty.

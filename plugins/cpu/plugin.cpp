@@ -1,5 +1,5 @@
-// The cpu backend: its options, devices, limits, plan and forward. Always there, on any machine that Highway knows; threads come from the host's
-// parallel_for alone, memory from the workspace alone. The math is in kernel.cpp; plugins/adapter turns problems and arguments into attention.h's.
+// The cpu backend: its options, devices, limits, plan and forward, on any machine that Highway knows. Forward's threads come from the host's
+// parallel_for alone, its memory from the workspace. Which kernel runs, isa.h says; plugins/adapter turns problems and arguments into attention.h's.
 #include <rocforge/plugin.hpp>
 
 #include <algorithm>
@@ -144,11 +144,10 @@ public:
         if (device.kind != RF_DEVICE_CPU) reasons.refuse(RF_R_DEVICE_KIND, "device.kind", std::to_string(device.kind), "1 (cpu)");
         adapter::check(kLimits, problem, reasons);
         if (reasons.verdict() != RF_OK) return;  // a workspace is counted for problems within the limits alone
-        const Attention attention = adapter::attention_of(problem);
-        const Workspace least = plan_workspace(attention, kernel_for(isa_, attention), workers_, problem.workspace_limit_bytes);
-        if (static_cast<std::uint64_t>(least.bytes) <= problem.workspace_limit_bytes) return;
+        const Shaped least = shape(problem);
+        if (static_cast<std::uint64_t>(least.space.bytes) <= problem.workspace_limit_bytes) return;
         reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(problem.workspace_limit_bytes),
-                       "at least " + std::to_string(least.bytes) + " for one worker", "raise the limit");
+                       "at least " + std::to_string(least.space.bytes) + " for one worker", "raise the limit");
     }
 
     rf_code kv_layout(const rf_device&, const rf_problem& problem, std::uint32_t index, rf_kv_layout& out) const {
@@ -163,13 +162,11 @@ public:
         Reasons reasons(&sink);
         supports(device, problem, reasons);
         if (reasons.verdict() != RF_OK) throw Failure(RF_UNSUPPORTED, "cpu: " + refusal.text);
-        const Attention attention = adapter::attention_of(problem);
-        const Kernel& kernel = kernel_for(isa_, attention);
-        const Workspace space = plan_workspace(attention, kernel, workers_, problem.workspace_limit_bytes);
-        auto made = std::make_unique<Plan>(host_, kernel, attention, space);
+        const Shaped shaped = shape(problem);
+        auto made = std::make_unique<Plan>(host_, shaped.kernel, shaped.attention, shaped.space);
         info = {.struct_size = info.struct_size,
                 .flags = RF_P_DETERMINISTIC,
-                .workspace_bytes = static_cast<std::uint64_t>(space.bytes),
+                .workspace_bytes = static_cast<std::uint64_t>(shaped.space.bytes),
                 .zeroed_bytes = 0,
                 .estimate_us = -1,
                 .kernel = made->name()};
@@ -177,6 +174,18 @@ public:
     }
 
 private:
+    // A problem within the limits as it would run: the best workspace within the problem's limit, or the least where none fits.
+    struct Shaped {
+        Attention attention;
+        const Kernel& kernel;
+        Workspace space;
+    };
+    Shaped shape(const rf_problem& problem) const {
+        const Attention attention = adapter::attention_of(problem);
+        const Kernel& kernel = kernel_for(isa_, attention);
+        return {attention, kernel, plan_workspace(attention, kernel, workers_, problem.workspace_limit_bytes)};
+    }
+
     std::string option(const rf_option& declared) const {
         const char* value = host_.option(host_.self, kName, declared.key);
         return value && *value ? value : declared.preset;

@@ -18,7 +18,7 @@ using Bf16 = std::uint16_t;
 //   k  B  [block of 32 keys][step][2 tiles of keys]   a transpose of dwords: a pair of dims is a dword of k
 //   s  C  [2 row tiles][2 tiles of keys]              scores of 32 rows and 32 keys
 //   p  A  [block of 32 keys][2 row tiles]             probabilities of 32 rows: 64 bytes are a row's block
-//   v  B  [strip of 32 dims][block of 32 keys][2]     two rows of v interleaved, lane by lane of 128 bits (see kColumn)
+//   v  B  [strip of 32 dims][block of 32 keys][2]     two rows of v interleaved, lane by lane of 128 bits
 //   o  C  [group of 32 rows][strip][2 row tiles][2]   unnormalised output
 constexpr std::int64_t kTile = 16;                 // rows, and dwords of a row
 constexpr std::int64_t kTileElems = 512;           // bf16 of a tile
@@ -63,7 +63,7 @@ struct Scratch {
     bool* started;      // [group]: is anything in o yet?
 };
 
-// Bytes of a slice for items of at most `rows` rows; fills *scratch when `base` is not null.
+// Bytes of a slice for items of at most `rows` rows; fills *scratch where it is given, for which base is the slice (null: to count alone).
 std::int64_t carve(const Attention&, std::int64_t rows, char* base, Scratch* scratch);
 
 // The most rows of an item: q and o of an item stay within half of L2.

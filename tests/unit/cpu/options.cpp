@@ -128,9 +128,18 @@ TEST_CASE("isa chooses the kernel by name, and auto the first of those that the 
         const tiny::Cpu cpu(2, {{"isa", name}});
         REQUIRE_MESSAGE(cpu.code() == RF_OK, cpu.error());
         CHECK(cpu.device().runtime == name);
+        const bool matrix = name == "amx" || name == "avx512_bf16";
         const tiny::Plan plan(cpu, prepared.tensors.problem());
-        CHECK(std::string(plan.info().kernel).starts_with("prefill_f32 "));
+        CHECK(plan.info().kernel == "prefill_f32 " + (matrix ? "avx512" : name));  // their units multiply bf16 alone
         CHECK(run_plan(prepared, plan).outcome == Outcome::passed);
+        for (Case half : {heavy_prefill(), heavy_decode()}) {
+            half.type = kBf16, half.head_q = half.head_kv;  // one row of decode is few to every set
+            Prepared prepared_half(half);
+            const tiny::Plan plan_half(cpu, prepared_half.tensors.problem());
+            const bool decode = half.seq_q == 1;
+            CHECK(plan_half.info().kernel == (decode ? "decode_bf16 " : "prefill_bf16 ") + (decode && matrix ? "avx512_bf16" : name));
+            CHECK(run_plan(prepared_half, plan_half).outcome == Outcome::passed);
+        }
     }
     CHECK(tiny::Cpu(2).device().runtime == names.front());
 }
