@@ -73,8 +73,10 @@ std::vector<Isa> isas() {
     return all;
 }
 
+std::string claim(const Isa& isa) { return std::string_view(isa.name) == "amx" ? claim_amx() : std::string(); }
+
 const Kernel& kernel_for(const Isa& isa, const Attention& a) {
-    if (isa.tiles && tiles_take(a)) return *isa.tiles;
+    if (isa.tiles && tiles_take(a, isa.rows->few_rows)) return *isa.tiles;
     return isa.dots && bf16_scores(a) && a.group() * a.max_seq_q <= isa.rows->few_rows ? *isa.dots : *isa.rows;
 }
 

@@ -22,6 +22,10 @@ struct Isa {
 // Every name, best first.
 std::vector<Isa> isas();
 
+// Asks the system for what the set needs beyond the processor, once a process: AMX's state. To be called for the set that is chosen, since the
+// process keeps that state. Empty: granted; else why not.
+std::string claim(const Isa&);
+
 // The kernel of the set that a plan of this problem uses.
 const Kernel& kernel_for(const Isa&, const Attention&);
 

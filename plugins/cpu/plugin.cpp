@@ -197,8 +197,9 @@ private:
         const bool by_environment = forced && *forced;
         const std::string wanted = by_environment ? forced : option(kIsa);
         std::string here, missing = "there is no such instruction set";
-        const std::vector<Isa> all = isas();
-        for (const Isa& isa : all) {
+        std::vector<Isa> all = isas();
+        for (Isa& isa : all) {
+            if (isa.missing.empty() && (wanted == "auto" || wanted == isa.name)) isa.missing = claim(isa);
             if (isa.missing.empty() && (wanted == "auto" || wanted == isa.name)) return isa;
             if (isa.missing.empty()) here += (here.empty() ? "" : ", ") + std::string(isa.name);
             if (wanted == isa.name) missing = isa.missing;

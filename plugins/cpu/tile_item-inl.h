@@ -149,7 +149,7 @@ private:
     // One group against the chunk. Its last softmax and its output are left to the next group, or to finish_group().
     void attend(const Group& group) {
         if (group.blocks() <= 0) return;
-        if (!tame_) {
+        if (!tame_ || (rules_.plain && far(minus_peak_of_group(group)))) {
             finish_group();
             return attend_carefully(group);
         }
@@ -228,7 +228,11 @@ private:
         for (std::int64_t block = group.first_block; block < group.end_block; ++block)
             to_logits(scratch_.all_s + block * kSquare, rules_, rows_, chunk_ + block * kBlock);
         for (std::int64_t r = 0; r < kGroup; ++r) soften(group, r);
-        if (tame_ || !excludes(group)) return add_output(group);
+        if (tame_ || !excludes(group)) {
+            add_output(group);
+            unit_.settle();
+            return;
+        }
         for (std::int64_t r = 0; r < kGroup; ++r) add_output_of_row(group, r);
         scratch_.started[group.index] = true;
     }
@@ -299,7 +303,7 @@ private:
             if (empty)
                 std::fill(slot + 2 * total_ + r * a_.dim_v, slot + 2 * total_ + (r + 1) * a_.dim_v, 0.0f);
             else
-                store_values<Type::f32>(r, 1.0f, slot + 2 * total_, r * a_.dim_v);
+                store_values<Type::f32>(r, 1.0f, false, slot + 2 * total_, r * a_.dim_v);
             return;
         }
         float weight = empty ? 0.0f : 1 / sum, total_peak = peak, total = sum;
@@ -311,29 +315,29 @@ private:
             weight = empty ? 0.0f : std::exp(peak - shift) / total;
         }
         const std::int64_t token = sequence_.q_first + row;
-        store_row(r, weight, a_.out.offset(q_batch(), head, token));
+        store_row(r, weight, empty, a_.out.offset(q_batch(), head, token));
         if (a_.lse.present()) p_.lse[a_.lse.offset(q_batch(), head, token)] = total == 0 ? -kInfinity : total_peak + std::log(total);
     }
 
-    void store_row(std::int64_t r, float weight, std::int64_t at) const {
+    void store_row(std::int64_t r, float weight, bool empty, std::int64_t at) const {
         if (a_.out.type == Type::f32)
-            store_values<Type::f32>(r, weight, p_.out, at);
+            store_values<Type::f32>(r, weight, empty, p_.out, at);
         else if (a_.out.type == Type::f16)
-            store_values<Type::f16>(r, weight, p_.out, at);
+            store_values<Type::f16>(r, weight, empty, p_.out, at);
         else
-            store_values<Type::bf16>(r, weight, p_.out, at);
+            store_values<Type::bf16>(r, weight, empty, p_.out, at);
     }
 
-    template <Type kType> void store_values(std::int64_t r, float weight, void* out, std::int64_t at) const {
+    // The output of a row that attends to nothing may never have been written.
+    template <Type kType> void store_values(std::int64_t r, float weight, bool empty, void* out, std::int64_t at) const {
         const __m512 factor = _mm512_set1_ps(weight);
         const float* o = score_row(scratch_.o + r / kGroup * shape_.o_floats_of_group(), r % kGroup);
-        const bool zeros = weight == 0;  // the output of a row that attends to nothing may never have been written
         for (std::int64_t dim = 0; dim < a_.dim_v; dim += kBlock, o += kSquare) {
             const StripRow strip = in_order(_mm512_load_ps(o), _mm512_load_ps(o + kTileFloats));
             const std::int64_t left = a_.dim_v - dim;
             const std::uint32_t lanes = left >= kBlock ? ~0u : (1u << left) - 1;
-            put<kType>(zeros ? _mm512_setzero_ps() : _mm512_mul_ps(strip.low, factor), static_cast<__mmask16>(lanes), out, at + dim);
-            put<kType>(zeros ? _mm512_setzero_ps() : _mm512_mul_ps(strip.high, factor), static_cast<__mmask16>(lanes >> 16), out, at + dim + kTile);
+            put<kType>(empty ? _mm512_setzero_ps() : _mm512_mul_ps(strip.low, factor), static_cast<__mmask16>(lanes), out, at + dim);
+            put<kType>(empty ? _mm512_setzero_ps() : _mm512_mul_ps(strip.high, factor), static_cast<__mmask16>(lanes >> 16), out, at + dim + kTile);
         }
     }
     template <Type kType> static void put(__m512 x, __mmask16 lanes, void* out, std::int64_t at) {

@@ -1,12 +1,10 @@
-// The bf16 tile kernel's two instances, what they need of machine and system, and their scratch. The region between push and pop alone is compiled
+// The bf16 tile kernel's two instances, and what they need of machine and system. The region between push and pop alone is compiled
 // for AVX-512: options for the whole file would leak such code into the inline functions that it shares with others.
 #include "plugins/cpu/tile_kernel.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <atomic>
-#include <bit>
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -19,6 +17,7 @@
 #include <cpuid.h>
 #include <immintrin.h>
 #include <sys/syscall.h>
+#include <unistd.h>
 
 #include "kernels/common/half.h"
 
@@ -50,52 +49,12 @@ void attend_item(const Attention& a, const Pointers& p, const Schedule& schedule
 #endif
 
 namespace rocforge::cpu {
-namespace tiles {
-
-std::int64_t carve(const Attention& a, std::int64_t rows, char* base, Scratch* scratch) {
-    constexpr std::int64_t kAlign = 256;  // bytes
-    const Shape shape(a);
-    const std::int64_t groups = (rows + kGroup - 1) / kGroup, blocks = shape.chunk / kBlock;
-    std::int64_t used = 0;
-    const auto take = [&]<class T>(std::int64_t count, T*) {
-        char* start = base ? base + used : nullptr;
-        used += round_up(count * std::int64_t{sizeof(T)}, kAlign);
-        return reinterpret_cast<T*>(start);
-    };
-    const auto elems = [&](std::int64_t count) { return take(count, static_cast<Bf16*>(nullptr)); };
-    const auto floats = [&](std::int64_t count) { return take(count, static_cast<float*>(nullptr)); };
-    const Scratch laid{
-        .q = elems(groups * 2 * shape.q_elems_of_tile()),
-        .k = elems(blocks * shape.k_elems_of_block()),
-        .v = elems(shape.strips * shape.v_elems_of_strip()),
-        .p = elems(blocks * 2 * kTileElems),
-        .o = floats(groups * shape.o_floats_of_group()),
-        .s = floats(kSquare),
-        .all_s = floats(blocks * kSquare),
-        .minus_peak = floats(groups * kGroup),
-        .sums = floats(groups * kGroup * kTile),
-        .chunk_sums = floats(kGroup * kTile),
-        .started = take(groups, static_cast<bool*>(nullptr)),
-    };
-    if (scratch) *scratch = laid;
-    return used;
-}
-
-std::int64_t item_rows(const Attention& a) {
-    constexpr std::int64_t kL2Bytes = 1 << 20;  // where the system does not tell
-    static const std::int64_t l2_bytes = std::max<std::int64_t>(sysconf(_SC_LEVEL2_CACHE_SIZE), kL2Bytes);
-    const Shape shape(a);
-    const std::int64_t bytes_of_row = shape.steps * kBlock * 2 + shape.strips * kBlock * 4 + kTile * 4 + 4;
-    const std::int64_t fitting = l2_bytes / 2 / bytes_of_row;
-    return std::clamp<std::int64_t>(static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(std::max<std::int64_t>(fitting, 1)))),
-                                    kMinRows, kMaxRows);
-}
-
-}  // namespace tiles
-
-bool tiles_take(const Attention& a) {
+bool tiles_take(const Attention& a, std::int64_t few_rows) {
+    // Beyond, scale * log2(e) and a logit over the softcap overflow.
+    constexpr float kMostScale = 1e30f, kLeastSoftcap = 1e-30f;
+    if (std::abs(a.scale) > kMostScale || (a.softcap != 0 && a.softcap < kLeastSoftcap)) return false;
     return a.q.type == Type::bf16 && a.k.type == Type::bf16 && a.v.type == Type::bf16 && !a.k_scale.present() && !a.v_scale.present() && !a.dropout &&
-           a.group() * a.max_seq_q > tiles::kFewRows;
+           a.group() * a.max_seq_q > few_rows;
 }
 
 #if defined(__x86_64__)
@@ -135,18 +94,25 @@ bool system_saves_tiles() {
     return (low >> 17 & 3) == 3;
 }
 
-// Linux gives a process the tiles' 8 KiB of state a thread when it asks (Documentation/arch/x86/xstate.rst).
+// Linux gives a process the tiles' state when it asks (Documentation/arch/x86/xstate.rst): may it?
+constexpr long kTileData = 18;
+bool system_lends_tiles() {
+    constexpr long kSupported = 0x1021;
+    std::uint64_t components = 0;
+    return syscall(SYS_arch_prctl, kSupported, &components) == 0 && (components >> kTileData & 1);
+}
 std::string ask_for_tiles() {
-    constexpr long kRequest = 0x1023, kTileData = 18;
+    constexpr long kRequest = 0x1023;
     if (syscall(SYS_arch_prctl, kRequest, kTileData) == 0) return {};
-    return std::string("the system refuses this process AMX's state: ") + std::strerror(errno);
+    const std::string hint = errno == ENOSPC ? "; a thread's alternate signal stack is too small for it" : "";
+    return std::string("the system refuses this process AMX's state: ") + std::strerror(errno) + hint;
 }
 
 std::string amx_lacks() {
     const unsigned d = Cpuid(7, 0).d;
     if (!(d >> 22 & 1) || !(d >> 24 & 1)) return "the processor lacks AMX-BF16";
-    if (!system_saves_tiles()) return "the system does not save AMX's state";
-    return ask_for_tiles();
+    if (!system_saves_tiles() || !system_lends_tiles()) return "the system does not save AMX's state";
+    return {};
 }
 
 std::string avx512_bf16_lacks() { return Cpuid(7, 1).a >> 5 & 1 ? "" : "the processor lacks AVX512-BF16"; }
@@ -175,11 +141,17 @@ const Kernel* tile_kernel(MatrixUnit unit, const Kernel& rows, std::string* why)
     the_rows_kernel.store(&rows, std::memory_order_release);
     return unit == MatrixUnit::amx ? kernel_of<tiles::Amx>("amx", 500e3) : kernel_of<tiles::Avx512Bf16>("avx512_bf16", 100e3);
 }
+
+std::string claim_amx() {
+    static const std::string refused = ask_for_tiles();
+    return refused;
+}
 #else
 const Kernel* tile_kernel(MatrixUnit, const Kernel&, std::string* why) {
     *why = "it is no instruction set of this architecture";
     return nullptr;
 }
+std::string claim_amx() { return {}; }
 #endif
 
 }  // namespace rocforge::cpu

@@ -12,12 +12,15 @@ namespace rocforge::cpu {
 // amx: AMX-BF16's tiles; avx512_bf16: vdpbf16ps on the same packed operands.
 enum class MatrixUnit { amx, avx512_bf16 };
 
-// Does the tile kernel run this problem? bf16 q, k and v without scales and dropout, and more rows than a decode step has; out of any type.
-bool tiles_take(const Attention&);
+// Does the tile kernel run this problem? bf16 q, k and v without scales and dropout, and more rows for a kv head than `few_rows`; out of any type.
+bool tiles_take(const Attention&, std::int64_t few_rows);
 
 // The kernel, for the life of the process, or null and in *why what the machine or the system lacks. `rows` is the AVX-512 kernel: it runs the items
-// of few rows that a ragged batch holds, and merges splits. Asks the system for AMX's state once a process.
+// of few rows that a ragged batch holds, and merges splits.
 const Kernel* tile_kernel(MatrixUnit, const Kernel& rows, std::string* why);
+
+// Asks the system, once a process, for the 8 KiB of state that each thread then has in AMX; before amx's kernel runs. Empty: granted; else why not.
+std::string claim_amx();
 
 }  // namespace rocforge::cpu
 #endif

@@ -29,7 +29,6 @@ constexpr std::int64_t kSquare = 4 * kTileFloats;  // f32 of 32 x 32
 constexpr std::int64_t kChunkBlocks = 8;           // blocks of keys that are packed at once, unless dims are large
 constexpr std::int64_t kMaxRows = 1024;            // of an item: packing K and V then costs some 3% of the products
 constexpr std::int64_t kMinRows = 64;
-constexpr std::int64_t kFewRows = 8;  // up to so many rows, packing costs more than it gains
 
 // V's columns 0..31 of a strip as unpacklo and unpackhi leave them: tile 0 holds dims 0-3, 8-11, 16-19, 24-27, tile 1 the others.
 

@@ -28,8 +28,8 @@ public:
         const Operands step{q, q + shape_.q_elems_of_tile(), k, kTileElems, 2 * kTileElems};
         first_step<false>(step, nullptr);
         owed_ = s;
-        softmax.run();
         for (std::int64_t n = 1; n < shape_.steps; ++n) further_step(step.at(n));
+        softmax.run();  // products are still under way
     }
 
     void output(const Bf16* p, const Bf16* v, std::int64_t blocks, float* o, bool add) {
@@ -87,10 +87,10 @@ private:
     static void further_step(const Operands& from) {
         Tiles::template load<4>(from.a0);
         Tiles::template load<6>(from.b);
-        Tiles::template multiply<0, 4, 6>();
         Tiles::template load<7>(from.b + kTileElems);
-        Tiles::template multiply<1, 4, 7>();
         Tiles::template load<5>(from.a1);
+        Tiles::template multiply<0, 4, 6>();
+        Tiles::template multiply<1, 4, 7>();
         Tiles::template multiply<2, 5, 6>();
         Tiles::template multiply<3, 5, 7>();
     }

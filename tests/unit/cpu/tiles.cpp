@@ -1,0 +1,129 @@
+// The order in which the AMX kernel loads, multiplies and stores its tiles, proven without AMX: the same kernel over registers in software must give
+// the bits that AVX512-BF16 gives over the same packed operands, also where chunks are done again carefully. Needs a processor with AVX512-BF16.
+#include <doctest/doctest.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <memory>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/common/half.h"
+#include "plugins/cpu/tile_layout.h"
+
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
+#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 warns of the undefined registers of its own intrinsics
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#endif
+#include "plugins/cpu/tile_item-inl.h"
+
+namespace {
+
+using namespace rocforge::cpu;
+
+// A register that is read before it is written holds NaN.
+struct SoftwareTiles {
+    static unsigned char (&tile(int n))[1024] {
+        alignas(64) static unsigned char tiles[8][1024];
+        return tiles[n];
+    }
+    static void configure() {
+        for (int n = 0; n < 8; ++n) std::memset(tile(n), 0xFF, 1024);
+    }
+    static void release() { configure(); }
+    template <int kTo> static void zero() { std::memset(tile(kTo), 0, 1024); }
+    template <int kTo> static void load(const void* from) { std::memcpy(tile(kTo), from, 1024); }
+    template <int kFrom> static void store(void* to) { std::memcpy(to, tile(kFrom), 1024); }
+    template <int kC, int kA, int kB> static void multiply() {
+        for (int r = 0; r < 16; ++r) {
+            __m512 sum = _mm512_loadu_ps(tile(kC) + r * 64);
+            for (int pair = 0; pair < 16; ++pair) {
+                std::int32_t two = 0;
+                std::memcpy(&two, tile(kA) + r * 64 + pair * 4, sizeof two);
+                sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_epi32(two), (__m512bh)_mm512_loadu_si512(tile(kB) + pair * 64));
+            }
+            _mm512_storeu_ps(tile(kC) + r * 64, sum);
+        }
+    }
+};
+
+struct Shape {
+    const char* name;
+    std::int64_t rows, keys, dim, dim_v;
+    bool causal;
+    float spike;        // a key of such values
+    std::int64_t wild;  // a value of v there is 1e30, the next one NaN; -1: none
+};
+const Shape kShapes[] = {
+    {"two chunks", 70, 300, 64, 64, false, 0, -1},
+    {"causal, a later key outgrows the maximum", 100, 600, 128, 96, true, 250, -1},
+    {"one step of dims", 33, 280, 20, 40, false, 250, -1},
+    {"wild values in the last chunk, none excluded", 40, 288, 32, 64, false, 0, 270},
+    {"wild values in the last chunk, causal", 300, 300, 64, 64, true, 0, 270},
+    {"wild values in the first chunk", 64, 290, 64, 160, true, 0, 3},
+};
+
+template <class Unit> std::vector<float> run(const Shape& shape) {
+    std::mt19937 dice(5);
+    std::uniform_real_distribution<float> value(-1, 1);
+    const auto random = [&](std::int64_t count) {
+        std::vector<std::uint16_t> made(static_cast<std::size_t>(count));
+        for (auto& each : made) each = rocforge::kernels::bf16_from_f32(value(dice));
+        return made;
+    };
+    std::vector<std::uint16_t> q = random(shape.rows * shape.dim), k = random(shape.keys * shape.dim), v = random(shape.keys * shape.dim_v);
+    if (shape.spike > 0) std::fill_n(k.begin() + (shape.keys - 20) * shape.dim, shape.dim, rocforge::kernels::bf16_from_f32(shape.spike));
+    if (shape.wild >= 0) {
+        v[static_cast<std::size_t>(shape.wild * shape.dim_v)] = rocforge::kernels::bf16_from_f32(1e30f);
+        v[static_cast<std::size_t>((shape.wild + 1) * shape.dim_v + 1)] = rocforge::kernels::bf16_from_f32(NAN);
+    }
+    std::vector<float> out(static_cast<std::size_t>(shape.rows * shape.dim_v), -7.0f);
+
+    Attention a{.batch = 1, .head_q = 1, .head_kv = 1, .max_seq_q = shape.rows, .max_seq_kv = shape.keys, .dim = shape.dim, .dim_v = shape.dim_v};
+    a.q = {Type::bf16, 0, 0, shape.dim, 1}, a.k = a.q, a.v = {Type::bf16, 0, 0, shape.dim_v, 1}, a.out = {Type::f32, 0, 0, shape.dim_v, 1};
+    a.scale = 1 / std::sqrt(static_cast<float>(shape.dim)), a.causal = shape.causal, a.bottom_right = true;
+    const Pointers p{.q = q.data(), .k = k.data(), .v = v.data(), .out = out.data()};
+    const Schedule schedule{};
+    const Sequence sequence{.len_q = shape.rows, .len_kv = shape.keys};
+    Item item{.heads = 1, .rows = shape.rows, .keys = rule_of(a, sequence).any_of_rows(0, shape.rows, shape.keys), .slot = -1};
+    const std::unique_ptr<char, decltype(&std::free)> slice(
+        static_cast<char*>(std::aligned_alloc(256, static_cast<std::size_t>(tiles::carve(a, shape.rows, nullptr, nullptr)))), std::free);
+    tiles::Scratch scratch;
+    tiles::carve(a, shape.rows, slice.get(), &scratch);
+    const Placed placed{&sequence, item};
+    tiles::ItemRun<Unit>(a, p, schedule, placed, scratch).run();
+    return out;
+}
+
+void check(const Shape& shape) {
+    const std::vector<float> tiled = run<tiles::TileUnit<SoftwareTiles>>(shape), plain = run<tiles::Avx512Bf16>(shape);
+    std::size_t different = 0;
+    for (std::size_t i = 0; i < plain.size(); ++i) different += tiled[i] != plain[i] && !(std::isnan(tiled[i]) && std::isnan(plain[i]));
+    CHECK_MESSAGE(different == 0, shape.name, ": ", different, " of ", plain.size(), " values differ");
+}
+
+}  // namespace
+#if defined(__clang__)
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+
+TEST_CASE("the AMX kernel's order of tiles gives AVX512-BF16's bits") {
+    if (!__builtin_cpu_supports("avx512bf16")) {
+        MESSAGE("skipped: the processor lacks AVX512-BF16");
+        return;
+    }
+    for (const Shape& shape : kShapes) check(shape);
+}
+#endif
