@@ -11,7 +11,6 @@
 #include <memory>
 #include <sstream>
 
-#include "conformance/glob.h"
 #include "flags.hpp"
 #include "output_file.hpp"
 #include "terminal.hpp"
@@ -338,51 +337,6 @@ std::int64_t parse_timeout(std::string_view text) {
 
 }  // namespace
 
-std::vector<std::string> VerifyFlags::words(const std::string& case_globs) const {
-    std::vector<std::string> all{"rocforge", "verify"};
-    const auto add = [&](const char* flag, const std::string& value) {
-        if (!value.empty()) all.insert(all.end(), {flag, value});
-    };
-    if (!target.empty()) all.push_back(target.starts_with('-') ? "./" + target : target);  // a file, and no flag
-    add("--backend", backend);
-    add("--device", device);
-    if (full()) add("--level", level);
-    if (seed != 1) add("--seed", std::to_string(seed));
-    if (timeout_s != 120) add("--timeout", std::to_string(timeout_s));
-    add("--case", case_globs);
-    add("--config", common.config);
-    add("--log", common.log);
-    return all;
-}
-
-namespace {
-
-// Each glob that names cases has to find some, so that a slip in one of several does not pass for a run without failures.
-void demand_matches(const VerifyFlags& flags, const std::vector<Item>& all) {
-    std::istringstream globs(flags.cases);
-    for (std::string glob; std::getline(globs, glob, ',');) {
-        if (glob.empty() || glob.starts_with('!') || !conformance::chosen(all, glob).empty()) continue;
-        const std::vector<Item> of_full = conformance::items(conformance::Level::full, flags.seed);
-        if (const std::size_t more = conformance::chosen(of_full, glob).size())
-            throw Quit(Status::kUsage, fmt::format("--case: '{}' matches no case of level quick; {} of level full: add --level full", glob, more));
-        std::vector<std::string> names;
-        names.reserve(of_full.size());
-        for (const Item& item : of_full) names.push_back(item.name);
-        throw Quit(Status::kUsage,
-                   fmt::format("--case: '{}' matches no case{}; rocforge verify --list prints them all", glob, did_you_mean(glob, names)));
-    }
-}
-
-}  // namespace
-
-std::vector<Item> chosen_items(const VerifyFlags& flags) {
-    std::vector<Item> all = conformance::items(flags.full() ? conformance::Level::full : conformance::Level::quick, flags.seed);
-    demand_matches(flags, all);
-    std::vector<Item> items = conformance::chosen(std::move(all), flags.cases);
-    if (items.empty()) throw Quit(Status::kUsage, fmt::format("--case: '{}' leaves no case", flags.cases));
-    return items;
-}
-
 Command add_verify(CLI::App& app) {
     CLI::App* command = app.add_subcommand("verify", "Measure a backend against attention's definition and its contract");
     auto flags = std::make_shared<VerifyFlags>();
@@ -395,11 +349,12 @@ Command add_verify(CLI::App& app) {
                      "cpu, rocm:0, cuda:0; unset: the backend's first device. An arch (gfx942): what it says of problems there is judged")
         ->type_name("DEVICE");
     add_value(*command, "--level", flags->level, parse_level, "LEVEL", "quick (default), or full: more cases, each in every manner");
-    add_value(*command, "--seed", flags->seed, parse_unsigned, "N", "Of all random values; default 1");
+    add_value(*command, "--seed", flags->seed, parse_unsigned, "N", fmt::format("Of all random values; default {}", kDefaultSeed));
     command->add_option("--case", flags->cases, "Only cases of the level that one of these comma-separated globs matches; !GLOB takes away")
         ->type_name("GLOBS");
     add_value(*command, "--jobs", flags->jobs, parse_positive, "N", "Child processes at a time; default: processors, 8 at most");
-    add_value(*command, "--timeout", flags->timeout_s, parse_timeout, "SECONDS", "For one case, a day at most; default 120");
+    add_value(*command, "--timeout", flags->timeout_s, parse_timeout, "SECONDS",
+              fmt::format("For one case, a day at most; default {}", kDefaultTimeoutSeconds));
     command->add_option("--junit", flags->junit, "Also write a JUnit report; one that stands there is removed at the start")->type_name("FILE");
     command->add_flag("--list", flags->list, "Print the names of the level's cases and run nothing");
     command->add_flag("--json", flags->json, "One object {backend, passed, failed, skipped, failures, ...} on stdout");

@@ -14,14 +14,17 @@
 
 namespace rocforge::cli {
 
+constexpr std::uint64_t kDefaultSeed = 1;
+constexpr std::int64_t kDefaultTimeoutSeconds = 120;
+
 struct VerifyFlags {
     CommonFlags common;
     std::string target;  // a plugin file, or a backend's name
     std::string backend, device, cases, junit;
     std::string level = "quick";
-    std::uint64_t seed = 1;
+    std::uint64_t seed = kDefaultSeed;
     std::int64_t jobs = 0;  // 0: as many as there are processors, 8 at most
-    std::int64_t timeout_s = 120;
+    std::int64_t timeout_s = kDefaultTimeoutSeconds;
     bool list = false, json = false;
     std::string child;  // "BEGIN:END" of the items that a child runs
 
@@ -32,7 +35,8 @@ struct VerifyFlags {
     std::vector<std::string> words(const std::string& case_globs) const;
 };
 
-// The items of the level that --case leaves, in order. Throws Quit where it leaves none.
+// The items of the level that --case leaves, in order: the same in the parent and in each child, so that a child is told indices alone. Throws Quit
+// where it leaves none, or where one of several globs matches none.
 std::vector<conformance::Item> chosen_items(const VerifyFlags& flags);
 
 // What became of one item.
