@@ -1,5 +1,6 @@
-// What the parts of `rocforge verify` share: what was asked for, and what became of each case. The parent process decides what is run and judges
-// nothing; children load the plugin and run it, so that whatever it does to its process is a finding.
+// What the parts of `rocforge verify` share: what was asked for, and what became of each case. The parent process chooses the items, hands them to
+// children and reports what they tell; it never loads the plugin. A child loads it, runs items and judges them: what a plugin does to its process
+// is a finding of the item that it was at. Only a child that dies or exceeds the time limit is judged by the parent.
 #pragma once
 
 #include <cstdint>
