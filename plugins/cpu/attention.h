@@ -3,6 +3,7 @@
 #ifndef ROCFORGE_PLUGINS_CPU_ATTENTION_H
 #define ROCFORGE_PLUGINS_CPU_ATTENTION_H
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -82,6 +83,29 @@ struct Schedule {
     std::int64_t slice_bytes;
     ScoreBf16 score_bf16;  // the kernel's
 };
+
+// What a split leaves for the merge, a value a row: running maximum and sum, and the unnormalised output [rows][dim_v].
+struct Slot {
+    float *peak, *sum, *out;
+};
+inline Slot slot_at(const Schedule& schedule, std::int64_t slot, std::int64_t rows) {
+    float* first = schedule.partials + slot * schedule.slot_floats;
+    return {first, first + rows, first + 2 * rows};
+}
+
+// How a row ends that has seen its last key: its output is weight times what it summed up, 0 where it attended to nothing. The sink joins here.
+struct RowEnd {
+    bool empty;
+    float weight, lse;
+};
+inline RowEnd end_row(const Attention& a, const Pointers& p, std::int64_t head, float peak, float sum) {
+    constexpr float kNone = -__builtin_huge_valf();
+    const bool empty = sum == 0;
+    if (!a.sink) return {empty, empty ? 0.0f : 1 / sum, empty || !a.lse.present() ? kNone : peak + std::log(sum)};
+    const float sink = p.sink[head], total_peak = empty || sink > peak ? sink : peak, shift = total_peak == kNone ? 0.0f : total_peak;
+    const float share = empty ? 0.0f : std::exp(peak - shift), total = (empty ? 0.0f : sum * share) + std::exp(sink - shift);
+    return {empty, empty ? 0.0f : share / total, total == 0 ? kNone : total_peak + std::log(total)};
+}
 
 // The math, compiled once per instruction set.
 struct Kernel {

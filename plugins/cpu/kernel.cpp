@@ -350,26 +350,17 @@ template <class Each> HWY_INLINE void for_outputs(const Task& task, const Each& 
 
 // Normalises one row, sink included, and stores out and lse. `row` holds sum_j exp(s_j - peak) v_j.
 void store_row(const Attention& a, const Pointers& p, std::int64_t batch, std::int64_t head, std::int64_t token, float peak, float sum, float* row) {
-    float weight = sum > 0 || sum != sum ? 1 / sum : 0.0f, total_peak = peak, total = sum;
-    const bool empty = sum == 0;
-    if (a.sink) {
-        const float sink = p.sink[head];
-        total_peak = peak > sink ? peak : sink;
-        const float shift = total_peak == -kInfinity ? 0.0f : total_peak;
-        total = (empty ? 0.0f : sum * std::exp(peak - shift)) + std::exp(sink - shift);
-        weight = empty ? 0.0f : std::exp(peak - shift) / total;
-    }
-    if (empty) std::fill(row, row + a.dim_v, 0.0f);
-    narrow(a.out.type, row, weight, a.dim_v, p.out, a.out.offset(batch, head, token));
-    if (a.lse.present()) p.lse[a.lse.offset(batch, head, token)] = total == 0 ? -kInfinity : total_peak + std::log(total);
+    const RowEnd end = end_row(a, p, head, peak, sum);
+    if (end.empty) std::fill(row, row + a.dim_v, 0.0f);
+    narrow(a.out.type, row, end.weight, a.dim_v, p.out, a.out.offset(batch, head, token));
+    if (a.lse.present()) p.lse[a.lse.offset(batch, head, token)] = end.lse;
 }
 
-// A slot: peak [rows], sum [rows], output [rows][dim_v].
-void store_partial(const Task& task, float* slot) {
-    std::copy(task.scratch.peak, task.scratch.peak + task.rows, slot);
-    std::copy(task.scratch.sum, task.scratch.sum + task.rows, slot + task.rows);
-    for_outputs(
-        task, [&](std::int64_t r, const float* row) { std::copy(row, row + task.attention.dim_v, slot + 2 * task.rows + r * task.attention.dim_v); });
+void store_partial(const Task& task, const Slot& slot) {
+    const std::int64_t dim_v = task.attention.dim_v;
+    std::copy(task.scratch.peak, task.scratch.peak + task.rows, slot.peak);
+    std::copy(task.scratch.sum, task.scratch.sum + task.rows, slot.sum);
+    for_outputs(task, [&](std::int64_t r, const float* row) { std::copy(row, row + dim_v, slot.out + r * dim_v); });
 }
 
 void store_item(const Task& task) {
@@ -406,7 +397,7 @@ void attend_item(const Attention& attention, const Pointers& pointers, const Sch
     if (item.slot < 0)
         store_item(task);
     else
-        store_partial(task, schedule.partials + item.slot * schedule.slot_floats);
+        store_partial(task, slot_at(schedule, item.slot, task.rows));
 }
 
 // Adds the splits of an item in the order of their keys, so that the result does not depend on who computed them.
@@ -416,18 +407,18 @@ void merge_item(const Attention& a, const Pointers& p, const Schedule& schedule,
     if (item.slot < 0) return;
     const std::int64_t rows = item.heads * item.rows;
     for (std::int64_t r = 0; r < rows; ++r) {
-        const auto slot_of = [&](std::int64_t split) { return schedule.partials + (item.slot + split) * schedule.slot_floats; };
+        const auto slot_of = [&](std::int64_t split) { return slot_at(schedule, item.slot + split, rows); };
         float peak = -kInfinity;
-        for (std::int64_t split = 0; split < sequence.splits; ++split) peak = std::max(peak, slot_of(split)[r]);
+        for (std::int64_t split = 0; split < sequence.splits; ++split) peak = std::max(peak, slot_of(split).peak[r]);
         const float shift = peak == -kInfinity ? 0.0f : peak;
         float sum = 0;
         std::fill(scratch.row, scratch.row + a.dim_v, 0.0f);
         for (std::int64_t split = 0; split < sequence.splits; ++split) {
-            const float* slot = slot_of(split);
-            if (slot[rows + r] == 0) continue;  // nothing attended to in this split
-            const float weight = std::exp(slot[r] - shift);
-            sum += weight * slot[rows + r];
-            const float* part = slot + 2 * rows + r * a.dim_v;
+            const Slot slot = slot_of(split);
+            if (slot.sum[r] == 0) continue;  // nothing attended to in this split
+            const float weight = std::exp(slot.peak[r] - shift);
+            sum += weight * slot.sum[r];
+            const float* part = slot.out + r * a.dim_v;
             for (std::int64_t e = 0; e < a.dim_v; ++e) scratch.row[e] += weight * part[e];
         }
         store_row(a, p, a.ragged_q ? 0 : item.batch, item.head_first + r / item.rows, sequence.q_first + item.row_first + r % item.rows, peak, sum,
