@@ -160,10 +160,20 @@ std::vector<Case> long_cases() {
         c.seq_q = rows, c.seq_kv = keys, c.dim = dim;
         return c;
     };
-    std::vector<Case> cases{make("a key outgrows the first block", 70, 600, 64),      make("two keys do, causal", 200, 620, 32),
-                            make("a window that most rows enter late", 300, 300, 32), make("values beyond 2^60", 70, 600, 64),
-                            make("NaN behind the causal rule", 300, 300, 32),         make("three heads of several items", 400, 290, 32),
-                            make("dims of five and three tiles", 40, 300, 160)};
+    std::vector<Case> cases{make("a key outgrows the first block", 70, 600, 64),
+                            make("two keys do, causal", 200, 620, 32),
+                            make("a window that most rows enter late", 300, 300, 32),
+                            make("values beyond 2^60", 70, 600, 64),
+                            make("NaN behind the causal rule", 300, 300, 32),
+                            make("three heads of several items", 400, 290, 32),
+                            make("dims of five and three tiles", 40, 300, 160),
+                            make("sums of 2^85", 70, 600, 64),
+                            make("logits of 1e11", 40, 300, 64),
+                            make("a sink outweighs a NaN", 40, 300, 32),
+                            make("a scale of 3e38", 40, 70, 32),
+                            make("logits that bf16 holds", 40, 290, 64),
+                            make("spread: 16 rows, keys split", 16, 2048, 64),
+                            make("spread: 330 rows", 330, 330, 64)};
     cases[0].pokes = {{'k', 0, 0, 300, -1, 250}};
     cases[1].features |= RF_F_CAUSAL | RF_F_BOTTOM_RIGHT, cases[1].pokes = {{'k', 0, 0, 270, -1, 250}, {'k', 0, 0, 550, -1, 1000}};
     cases[2].features |= RF_F_CAUSAL | RF_F_WINDOW, cases[2].window_left = 33;
@@ -171,6 +181,14 @@ std::vector<Case> long_cases() {
     cases[4].features |= RF_F_CAUSAL, cases[4].pokes = {{'v', 0, 0, 270, -1, NAN}, {'v', 0, 0, 100, 3, INFINITY}};
     cases[5].features |= RF_F_CAUSAL, cases[5].head_q = 3;
     cases[6].dim_v = 96;
+    cases[7].v.amplitude = 5e17, cases[7].pokes = {{'k', 0, 0, 400, -1, 70}};
+    cases[8].q = {1.3e6, true, false}, cases[8].k.amplitude = 1e6, cases[8].pokes = {{'k', 0, 0, 3, -1, 1e6}};
+    cases[9].features |= RF_F_SINK, cases[9].sinks = {200}, cases[9].pokes = {{'v', 0, 0, 5, -1, NAN}};
+    cases[10].scale = 3e38f, cases[10].q.amplitude = 1e-30, cases[10].k.amplitude = 1e-8;
+    cases[11].q = {1, true, false}, cases[11].scale = 1.0f / 64;  // exact: an lse's tolerance is 1e-5
+    for (std::int64_t j = 0; j < cases[11].seq_kv; ++j) cases[11].pokes.push_back({'k', 0, 0, j, -1, static_cast<double>(j % 13) / 8});
+    cases[12].features |= RF_F_SINK, cases[12].head_q = 4;
+    cases[13].features |= RF_F_CAUSAL, cases[13].head_q = 4;
     return cases;
 }
 
@@ -181,7 +199,9 @@ TEST_CASE("kernels on matrix units match the oracle beyond their first chunk of 
         if (name != "amx" && name != "avx512_bf16") continue;
         for (const Case& c : cases) {
             Prepared prepared(c);
+            const int lent_before = each.host.lent_calls();
             const Verdict v = run_on(each.host, prepared);
+            if (c.name.starts_with("spread")) CHECK_MESSAGE(each.host.lent_calls() > lent_before, name, ": ", c.name);
             CHECK_MESSAGE(v.outcome == Outcome::passed, name, ": ", c.name, ": ", v.where, "; error ", v.max_error, ", tolerance ", v.tolerance);
         }
     }

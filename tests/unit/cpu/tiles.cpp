@@ -109,7 +109,28 @@ void check(const Shape& shape) {
     const std::vector<float> tiled = run<tiles::TileUnit<SoftwareTiles>>(shape), plain = run<tiles::Avx512Bf16>(shape);
     std::size_t different = 0;
     for (std::size_t i = 0; i < plain.size(); ++i) different += tiled[i] != plain[i] && !(std::isnan(tiled[i]) && std::isnan(plain[i]));
-    CHECK_MESSAGE(different == 0, shape.name, ": ", different, " of ", plain.size(), " values differ");
+    CHECK_MESSAGE(different == 0, std::string(shape.name), ": ", different, " of ", plain.size(), " values differ");
+}
+
+// The largest relative error of kF over [low, high].
+template <__m512 (*kF)(__m512)> double worst(float low, float high, double (*exact)(double)) {
+    double most = 0;
+    for (int n = 0; n < 20000; ++n) {
+        alignas(64) float x[16], y[16];
+        for (int i = 0; i < 16; ++i) x[i] = low + (high - low) * static_cast<float>(n * 16 + i) / 320000;
+        _mm512_store_ps(y, kF(_mm512_load_ps(x)));
+        for (int i = 0; i < 16; ++i)
+            if (const double want = exact(static_cast<double>(x[i])); want != 0)
+                most = std::max(most, std::abs(static_cast<double>(y[i]) / want - 1));
+    }
+    return most;
+}
+
+void check_functions() {
+    CHECK(worst<tiles::exp2_of>(-120, 50, std::exp2) < 3.2e-6);
+    CHECK(worst<tiles::tanh_of>(-1, 1, std::tanh) < 5e-7);
+    CHECK(worst<tiles::tanh_of>(-1e-3f, 1e-3f, std::tanh) < 5e-7);
+    CHECK(worst<tiles::tanh_of>(-60, 60, std::tanh) < 5e-7);
 }
 
 }  // namespace
@@ -125,5 +146,13 @@ TEST_CASE("the AMX kernel's order of tiles gives AVX512-BF16's bits") {
         return;
     }
     for (const Shape& shape : kShapes) check(shape);
+}
+
+TEST_CASE("the tile kernel's exp2 and tanh keep their bounds") {
+    if (!__builtin_cpu_supports("avx512bf16")) {
+        MESSAGE("skipped: the processor lacks AVX512-BF16");
+        return;
+    }
+    check_functions();
 }
 #endif
