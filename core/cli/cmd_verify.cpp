@@ -350,7 +350,7 @@ Command add_verify(CLI::App& app) {
         ->type_name("DEVICE");
     add_value(*command, "--level", flags->level, parse_level, "LEVEL", "quick (default), or full: more cases, each in every manner");
     add_value(*command, "--seed", flags->seed, parse_unsigned, "N", fmt::format("Of all random values; default {}", kDefaultSeed));
-    command->add_option("--case", flags->cases, "Only cases of the level that one of these comma-separated globs matches; !GLOB takes away")
+    command->add_option("--case", flags->cases, "Only cases of the level that one of these comma-separated globs (*, ?) matches; !GLOB takes away")
         ->type_name("GLOBS");
     add_value(*command, "--jobs", flags->jobs, parse_positive, "N", "Child processes at a time; default: processors, 8 at most");
     add_value(*command, "--timeout", flags->timeout_s, parse_timeout, "SECONDS",

@@ -1,4 +1,5 @@
-// Names chosen by globs, as `rocforge verify --case` and the tests' filters write them: '*' and '?' alone are special.
+// Names chosen by globs, as `rocforge verify --case` and the tests' filters write them: '*' and '?' alone are special, unlike in the configuration's
+// plugins.disable and plugins.only, which follow fnmatch.
 #ifndef ROCFORGE_CONFORMANCE_GLOB_H
 #define ROCFORGE_CONFORMANCE_GLOB_H
 
