@@ -17,6 +17,7 @@
 #include "prepared.h"
 
 using namespace rocforge::conformance;
+using namespace rocforge::tests;
 
 namespace {
 
@@ -39,7 +40,7 @@ using Way = rf_code (*)(const Host&, const PlacedBackend&, const rf_problem&, co
 
 struct HostManner {
     const char* name;
-    const Threads& threads;
+    Threads threads;
     Way way;
 };
 const HostManner kHostManners[] = {

@@ -15,6 +15,7 @@
 #include "safetensors.h"
 
 using namespace rocforge::conformance;
+using namespace rocforge::tests;
 
 namespace {
 

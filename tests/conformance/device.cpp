@@ -19,6 +19,7 @@
 #include "on_device.h"
 
 using namespace rocforge::conformance;
+using namespace rocforge::tests;
 
 namespace {
 

@@ -5,7 +5,10 @@
 
 #include "conformance/glob.h"
 
-namespace rocforge::conformance {
+namespace rocforge::tests {
+
+using conformance::matches_any;
+
 namespace {
 
 std::string variable(const char* name) {
@@ -13,11 +16,9 @@ std::string variable(const char* name) {
     return value ? value : "";
 }
 
-}  // namespace
-
-namespace {
 std::atomic<bool> wanted_any{false};
-}
+
+}  // namespace
 
 bool wanted_case(const std::string& name) {
     static const std::string globs = variable("ROCFORGE_TEST_CASES");
@@ -40,4 +41,4 @@ bool wanted_device(const rf_device& device) {
 
 bool narrowed_to_some_backends() { return !variable("ROCFORGE_TEST_BACKEND").empty() || !variable("ROCFORGE_TEST_DEVICE").empty(); }
 
-}  // namespace rocforge::conformance
+}  // namespace rocforge::tests

@@ -11,7 +11,7 @@
 
 #include <string>
 
-namespace rocforge::conformance {
+namespace rocforge::tests {
 
 bool wanted_case(const std::string& name);
 // Has wanted_case() said yes to any name so far: a mistyped filter must not pass for a run without failures.
@@ -24,5 +24,5 @@ bool wanted_device(const rf_device&);
 // Is there any filter on backends or devices: then nobody in particular must be there.
 bool narrowed_to_some_backends();
 
-}  // namespace rocforge::conformance
+}  // namespace rocforge::tests
 #endif

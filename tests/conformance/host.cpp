@@ -1,8 +1,6 @@
 // Contexts, plans and lent threads for the conformance tests.
 #include "host.h"
 
-#include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -10,39 +8,13 @@
 #include <fstream>
 #include <new>
 #include <stdexcept>
-#include <thread>
 
 #include "filter.h"
 
-namespace rocforge::conformance {
+namespace rocforge::tests {
 namespace {
 
-using Body = void (*)(void*, std::int64_t, std::int64_t, std::uint32_t);
 constexpr std::align_val_t kWorkspaceAlign{256};
-
-void count(void* self) { ++static_cast<Lent*>(self)->calls; }
-
-void one_slice(void* self, std::int64_t n, std::uint32_t, Body body, void* arg) {
-    count(self);
-    if (n > 0) body(arg, 0, n, 0);
-}
-
-void backwards(void* self, std::int64_t n, std::uint32_t max_workers, Body body, void* arg) {
-    count(self);
-    for (std::int64_t i = n; i-- > 0;) body(arg, i, i + 1, static_cast<std::uint32_t>(i % std::min(max_workers, 3u)));
-}
-
-template <std::uint32_t kWorkers> void threaded(void* self, std::int64_t n, std::uint32_t max_workers, Body body, void* arg) {
-    count(self);
-    std::atomic<std::int64_t> next{0};
-    const auto work = [&](std::uint32_t worker) {
-        for (std::int64_t i = next++; i < n; i = next++) body(arg, i, i + 1, worker);
-    };
-    std::vector<std::thread> threads;
-    const auto workers = static_cast<std::uint32_t>(std::min<std::int64_t>(std::min(kWorkers, max_workers), n));
-    for (std::uint32_t worker = 0; worker < workers; ++worker) threads.emplace_back(work, worker);
-    for (std::thread& each : threads) each.join();
-}
 
 rf_error empty_error() {
     rf_error error{};
@@ -97,17 +69,15 @@ std::string reasons_of(const rocforge_choice* choice) {
 
 }  // namespace
 
-const Threads kLibraryThreads{"the library's threads", 0, nullptr};
-const Threads kOneWorker{"one worker", 1, one_slice};
-const Threads kBackwards{"three workers in turn, last slice first", 3, backwards};
-const Threads kThreeThreads{"three threads", 3, threaded<3>};
-const Threads kSevenThreads{"seven threads", 7, threaded<7>};
-
-Host::Host(const Threads& threads, const std::string& toml) {
+Host::Host(const Threads& threads, const std::string& toml) : lent_(new Lent{{threads.workers, threads.order}}) {
     rocforge_hooks hooks{};
     hooks.struct_size = sizeof hooks;
     hooks.self = lent_.get();
-    hooks.parallel_for = threads.parallel_for;
+    hooks.parallel_for = [](void* self, std::int64_t n, std::uint32_t max_workers, conformance::LentThreads::Body body, void* arg) {
+        auto& lent = *static_cast<Lent*>(self);
+        ++lent.calls;
+        lent.threads.parallel_for(n, max_workers, body, arg);
+    };
     hooks.workers = threads.workers;
     rf_error error = empty_error();
     rocforge_context* context = nullptr;
@@ -212,4 +182,4 @@ rf_code run_one_call(const Host& host, const PlacedBackend& backend, const rf_pr
     return code;
 }
 
-}  // namespace rocforge::conformance
+}  // namespace rocforge::tests

@@ -12,25 +12,17 @@
 #include <string>
 #include <vector>
 
-namespace rocforge::conformance {
+#include "conformance/lent_threads.h"
 
-// How parallel_for is lent to a context. self is a Host's Lent.
+namespace rocforge::tests {
+
+// The threads that a context is lent: conformance/lent_threads.h says how they share the work.
 struct Threads {
-    const char* name;
     std::uint32_t workers;  // 0: nothing is lent, the library uses its own
-    void (*parallel_for)(void* self, std::int64_t n, std::uint32_t max_workers, void (*body)(void*, std::int64_t, std::int64_t, std::uint32_t),
-                         void* arg);
+    conformance::Order order = conformance::Order::as_they_come;
 };
-extern const Threads kLibraryThreads;  // the library's own
-extern const Threads kOneWorker;       // the calling thread, one slice
-extern const Threads kBackwards;       // the calling thread as three workers in turn, slices of one, the last first
-extern const Threads kThreeThreads;    // three threads that take slices of one as they come
-extern const Threads kSevenThreads;
-
-// What came through a lent parallel_for.
-struct Lent {
-    std::atomic<int> calls{0};
-};
+constexpr Threads kLibraryThreads{0}, kOneWorker{1}, kThreeThreads{3}, kSevenThreads{7};
+constexpr Threads kBackwards{3, conformance::Order::backwards};
 
 // A backend and the device of its kind that is used.
 struct PlacedBackend {
@@ -53,12 +45,16 @@ public:
     int lent_calls() const { return lent_->calls; }
 
 private:
+    struct Lent {
+        conformance::LentThreads threads;
+        std::atomic<int> calls{0};
+    };
     struct Close {
         void operator()(rocforge_context* c) const { rocforge_close(c); }
     };
     void list_backends();
     void place(const PlacedBackend&);
-    std::unique_ptr<Lent> lent_ = std::make_unique<Lent>();  // outlives the context
+    std::unique_ptr<Lent> lent_;  // outlives the context
     std::unique_ptr<rocforge_context, Close> context_;
     std::vector<PlacedBackend> backends_, on_devices_;
     std::vector<std::string> left_out_;
@@ -100,5 +96,5 @@ rf_code run_planned(const Host&, const PlacedBackend&, const rf_problem&, const 
 // of 1, the scale left to its default where it is that.
 rf_code run_one_call(const Host&, const PlacedBackend&, const rf_problem&, const rf_args&, std::string& why);
 
-}  // namespace rocforge::conformance
+}  // namespace rocforge::tests
 #endif

@@ -13,6 +13,7 @@
 #include "host.h"
 
 using namespace rocforge::conformance;
+using namespace rocforge::tests;
 
 namespace {
 
@@ -66,7 +67,7 @@ bool always() { return true; }
 struct Setting {
     const char* name;
     const char* toml;
-    const Threads& threads;
+    Threads threads;
     bool (*must_run)();
 };
 const Setting kSettings[] = {

@@ -4,7 +4,11 @@
 #include <cstring>
 #include <stdexcept>
 
-namespace rocforge::conformance {
+namespace rocforge::tests {
+
+using conformance::Image;
+using conformance::Materialised;
+
 namespace {
 
 constexpr std::uint64_t kAlign = 256;
@@ -160,7 +164,7 @@ rf_code DeviceRunner::run(DeviceManner manner, const Materialised& tensors, cons
 
 rf_code DeviceRunner::attempt(DeviceManner manner, const Materialised& tensors, const rf_problem& problem, const rf_args& args, std::string& why) {
     PlanHandle plan;
-    const rf_code code = plan_on(host_, backend_, with_true_alignment(problem, args), plan, why);
+    const rf_code code = plan_on(host_, backend_, conformance::with_true_alignment(problem, args), plan, why);
     if (code != RF_OK) return code;
     const rocforge_plan_details details = details_of(plan.get());
     Call call{std::move(plan), Image(tensors, details.zeroed_bytes)};
@@ -185,4 +189,4 @@ rf_code DeviceRunner::attempt(DeviceManner manner, const Materialised& tensors, 
     return why.empty() ? rf_code{RF_OK} : rf_code{RF_INTERNAL};
 }
 
-}  // namespace rocforge::conformance
+}  // namespace rocforge::tests

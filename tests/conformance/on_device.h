@@ -11,7 +11,7 @@
 #include "conformance/image.h"
 #include "host.h"
 
-namespace rocforge::conformance {
+namespace rocforge::tests {
 
 // Throws std::runtime_error naming what was done unless code is RF_OK.
 void demand(rf_code code, const rf_error& error, const char* doing);
@@ -54,7 +54,7 @@ Made create_stream(rocforge_device_t*);
 // A case on a device with memory of its own: for what needs several at once, or one again and again.
 class StagedCase {
 public:
-    StagedCase(rocforge_device_t*, const Materialised&, const rocforge_plan_t*);
+    StagedCase(rocforge_device_t*, const conformance::Materialised&, const rocforge_plan_t*);
     // Poison, inputs and counters anew. Waits.
     void upload(void* stream);
     void enqueue(void* stream);
@@ -64,7 +64,7 @@ public:
 private:
     rocforge_device_t* device_;
     const rocforge_plan_t* plan_;
-    Image image_;
+    conformance::Image image_;
     Made block_, workspace_;
     std::vector<std::byte> after_;
     rf_args args_{};
@@ -78,14 +78,14 @@ public:
     DeviceRunner(const Host&, const PlacedBackend&);
     // RF_UNSUPPORTED with the reasons; RF_INTERNAL where memory was written to that is not an output's; whatever else the device or the plan failed
     // with.
-    rf_code run(DeviceManner, const Materialised&, const rf_problem&, const rf_args&, std::string& why);
+    rf_code run(DeviceManner, const conformance::Materialised&, const rf_problem&, const rf_args&, std::string& why);
     const PlacedBackend& backend() const { return backend_; }
     rocforge_device_t* device() const { return device_.get(); }
     bool lends_graphs() const;
 
 private:
     struct Call;
-    rf_code attempt(DeviceManner, const Materialised&, const rf_problem&, const rf_args&, std::string& why);
+    rf_code attempt(DeviceManner, const conformance::Materialised&, const rf_problem&, const rf_args&, std::string& why);
     void enqueue(Call&, void* stream);
     void run_captured(Call&);
     std::byte* room(std::uint64_t bytes);
@@ -98,5 +98,5 @@ private:
     std::vector<std::byte> after_;
 };
 
-}  // namespace rocforge::conformance
+}  // namespace rocforge::tests
 #endif

@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <exception>
 
-namespace rocforge::conformance {
+namespace rocforge::tests {
+
+using conformance::Case;
+using conformance::Prepared;
 
 PreparedCases::PreparedCases(const std::vector<Case>& cases, std::size_t ahead) : cases_(cases), ahead_(ahead), slots_(cases.size()) {
     const std::size_t threads = std::clamp<std::size_t>(std::thread::hardware_concurrency(), 1, 16);
@@ -51,4 +54,4 @@ std::unique_ptr<Prepared> PreparedCases::next() {
     return std::move(slot.prepared);
 }
 
-}  // namespace rocforge::conformance
+}  // namespace rocforge::tests

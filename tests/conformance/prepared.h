@@ -12,28 +12,28 @@
 #include <thread>
 #include <vector>
 
-namespace rocforge::conformance {
+namespace rocforge::tests {
 
 class PreparedCases {
 public:
     // Keeps at most `ahead` cases in memory that next() has not handed out.
-    explicit PreparedCases(const std::vector<Case>& cases, std::size_t ahead = 64);
+    explicit PreparedCases(const std::vector<conformance::Case>& cases, std::size_t ahead = 64);
     ~PreparedCases();
     PreparedCases(const PreparedCases&) = delete;
     PreparedCases& operator=(const PreparedCases&) = delete;
 
     // The next case of the table, or nullptr behind the last. Rethrows what its making threw.
-    std::unique_ptr<Prepared> next();
+    std::unique_ptr<conformance::Prepared> next();
 
 private:
     struct Slot {
-        std::unique_ptr<Prepared> prepared;
+        std::unique_ptr<conformance::Prepared> prepared;
         std::exception_ptr failure;
         bool done = false;
     };
     void work();
 
-    const std::vector<Case>& cases_;
+    const std::vector<conformance::Case>& cases_;
     const std::size_t ahead_;
     std::mutex guard_;
     std::condition_variable changed_;
@@ -43,5 +43,5 @@ private:
     std::vector<std::thread> threads_;
 };
 
-}  // namespace rocforge::conformance
+}  // namespace rocforge::tests
 #endif

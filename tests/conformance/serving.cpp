@@ -14,6 +14,7 @@
 #include "on_device.h"
 
 using namespace rocforge::conformance;
+using namespace rocforge::tests;
 
 namespace {
 

@@ -17,6 +17,7 @@
 #include "prepared.h"
 
 using namespace rocforge::conformance;
+using namespace rocforge::tests;
 
 namespace {
 
