@@ -295,28 +295,16 @@ private:
     // Row r to out and lse, or to the item's slot.
     void store(std::int64_t r, std::int64_t head, std::int64_t row) const {
         const float sum = _mm512_reduce_add_ps(_mm512_load_ps(scratch_.sums + r * kTile)), peak = -scratch_.minus_peak[r] * rules_.unit_log_e;
-        const bool empty = sum == 0;
         if (item_.slot >= 0) {
-            float* slot = schedule_.partials + item_.slot * schedule_.slot_floats;
-            slot[r] = empty ? -kInfinity : peak;
-            slot[total_ + r] = sum;
-            if (empty)
-                std::fill(slot + 2 * total_ + r * a_.dim_v, slot + 2 * total_ + (r + 1) * a_.dim_v, 0.0f);
-            else
-                store_values<Type::f32>(r, 1.0f, false, slot + 2 * total_, r * a_.dim_v);
-            return;
+            const Slot slot = slot_at(schedule_, item_.slot, total_);
+            slot.peak[r] = sum == 0 ? -kInfinity : peak;
+            slot.sum[r] = sum;
+            return store_values<Type::f32>(r, 1.0f, sum == 0, slot.out, r * a_.dim_v);
         }
-        float weight = empty ? 0.0f : 1 / sum, total_peak = peak, total = sum;
-        if (a_.sink) {
-            const float sink = p_.sink[head];
-            total_peak = empty || sink > peak ? sink : peak;
-            const float shift = total_peak == -kInfinity ? 0.0f : total_peak;
-            total = (empty ? 0.0f : sum * std::exp(peak - shift)) + std::exp(sink - shift);
-            weight = empty ? 0.0f : std::exp(peak - shift) / total;
-        }
+        const RowEnd end = end_row(a_, p_, head, peak, sum);
         const std::int64_t token = sequence_.q_first + row;
-        store_row(r, weight, empty, a_.out.offset(q_batch(), head, token));
-        if (a_.lse.present()) p_.lse[a_.lse.offset(q_batch(), head, token)] = total == 0 ? -kInfinity : total_peak + std::log(total);
+        store_row(r, end.weight, end.empty, a_.out.offset(q_batch(), head, token));
+        if (a_.lse.present()) p_.lse[a_.lse.offset(q_batch(), head, token)] = end.lse;
     }
 
     void store_row(std::int64_t r, float weight, bool empty, std::int64_t at) const {
