@@ -199,6 +199,8 @@ TEST_CASE("kernels on matrix units match the oracle beyond their first chunk of 
         const std::string name = each.setting->name;
         if (name != "amx" && name != "avx512_bf16") continue;
         for (const Case& c : cases) {
+            const bool threads_alone = rocforge::built_with_sanitizer() == RF_SANITIZER_THREAD;  // the others have one, and the oracle is slow there
+            if (threads_alone && !c.name.starts_with("spread")) continue;
             Prepared prepared(c);
             const int lent_before = each.host.lent_calls();
             const Verdict v = run_on(each.host, prepared);
