@@ -127,11 +127,11 @@ struct Kernel {
     void (*merge)(const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
 };
 
-constexpr std::int64_t kBlockKeys = 256;    // of items of many rows: 128 folds sums into the output twice as often
-constexpr std::int64_t kFewBlockKeys = 64;  // of items of few rows: a block of K and one of V stay in L1
-constexpr std::int64_t kFewAhead = 32;      // keys ahead of use that a row is asked for: README.md
-constexpr std::int64_t kMaxItemRows = 384;  // beyond, widening K and V costs under 2%
-constexpr std::int64_t kMaxTransposed = 4;
+constexpr std::int64_t kBlockKeys = 256;     // of items of many rows: 128 folds sums into the output twice as often
+constexpr std::int64_t kFewBlockKeys = 64;   // of items of few rows: a block of K and one of V stay in L1
+constexpr std::int64_t kFewAhead = 32;       // keys ahead of use that a row is asked for: README.md
+constexpr std::int64_t kMaxItemRows = 384;   // beyond, widening K and V costs under 2%
+constexpr std::int64_t kMaxTransposed = 4;   // rows of q or out that are turned at once
 constexpr std::int64_t kMinSplitKeys = 512;  // a split costs an extra pass over its rows' outputs
 constexpr std::int64_t kItemsPerWorker = 4;  // so that workers end together
 

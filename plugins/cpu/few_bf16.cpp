@@ -5,15 +5,7 @@
 #if defined(__x86_64__)
 #include <immintrin.h>
 
-// The file is built for any x86-64; this region alone is not.
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
-#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 warns of the undefined registers of its own intrinsics
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
+#include "plugins/cpu/avx512_begin-inl.h"
 namespace rocforge::cpu {
 namespace {
 
@@ -65,11 +57,7 @@ void score_rows(const void* const* k_rows, bool ask, std::int64_t keys, const vo
 
 }  // namespace
 }  // namespace rocforge::cpu
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "plugins/cpu/avx512_end-inl.h"
 
 namespace rocforge::cpu {
 namespace {

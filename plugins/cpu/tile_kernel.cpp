@@ -1,5 +1,5 @@
-// The bf16 tile kernel's two instances, and what they need of machine and system. The region between push and pop alone is compiled
-// for AVX-512: options for the whole file would leak such code into the inline functions that it shares with others.
+// The bf16 tile kernel's two instances, and what they need of machine and system. The region between avx512_begin-inl.h and
+// avx512_end-inl.h alone is compiled for AVX-512.
 #include "plugins/cpu/tile_kernel.h"
 
 #include <algorithm>
@@ -21,14 +21,7 @@
 
 #include "kernels/common/half.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
-#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 warns of the undefined registers of its own intrinsics
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
+#include "plugins/cpu/avx512_begin-inl.h"
 #include "plugins/cpu/tile_item-inl.h"
 
 namespace rocforge::cpu::tiles {
@@ -41,11 +34,7 @@ void attend_item(const Attention& a, const Pointers& p, const Schedule& schedule
 
 }  // namespace
 }  // namespace rocforge::cpu::tiles
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "plugins/cpu/avx512_end-inl.h"
 #endif
 
 namespace rocforge::cpu {

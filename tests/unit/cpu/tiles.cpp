@@ -17,14 +17,7 @@
 #include "kernels/common/half.h"
 #include "plugins/cpu/tile_layout.h"
 
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,amx-tile,amx-bf16"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
-#pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 warns of the undefined registers of its own intrinsics
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#endif
+#include "plugins/cpu/avx512_begin-inl.h"
 #include "plugins/cpu/tile_item-inl.h"
 
 namespace {
@@ -134,11 +127,7 @@ void check_functions() {
 }
 
 }  // namespace
-#if defined(__clang__)
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
+#include "plugins/cpu/avx512_end-inl.h"
 
 TEST_CASE("the AMX kernel's order of tiles gives AVX512-BF16's bits") {
     if (!__builtin_cpu_supports("avx512bf16")) {
