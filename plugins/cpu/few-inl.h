@@ -1,6 +1,6 @@
 // Attention of a few rows (decode, and speculation's few tokens) over one block of keys, per Highway target: a lane is an element of dim, and four
 // rows share each read of K and V, whose f16 and bf16 are widened in registers. Bound by memory: rows are asked for kFewAhead keys ahead. Scores
-// are [row][kBlock], so that softmax has a key in every lane. Many rows are tiles-inl.h's business.
+// are [row][kBlock], so that softmax has a key in every lane. Many rows are panels-inl.h's business.
 #if defined(ROCFORGE_CPU_FEW_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef ROCFORGE_CPU_FEW_INL_H
 #undef ROCFORGE_CPU_FEW_INL_H
@@ -14,15 +14,15 @@
 #include <type_traits>
 
 #include "plugins/cpu/attention.h"
+#include "plugins/cpu/panels-inl.h"
 #include "plugins/cpu/softmax-inl.h"
-#include "plugins/cpu/tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rocforge::cpu::HWY_NAMESPACE {
 
 struct Few {
     static constexpr int kBlock = kFewBlockKeys;
-    static constexpr bool kManyRegisters = Tile::kRegisters == 32;
+    static constexpr bool kManyRegisters = Panel::kRegisters == 32;
     // Sums in flight: 4 keys x 4 rows beside 8 vectors of q and 2 of k, where there are 32 registers.
     template <int kRows> static constexpr int kKeys = kRows == 4 && !kManyRegisters ? 2 : 4;
     // Vectors of V at once; even, as bf16 comes in pairs.

@@ -18,8 +18,8 @@
 
 #include "plugins/cpu/attention.h"
 #include "plugins/cpu/few-inl.h"
+#include "plugins/cpu/panels-inl.h"
 #include "plugins/cpu/softmax-inl.h"
-#include "plugins/cpu/tiles-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rocforge::cpu::HWY_NAMESPACE {
@@ -80,14 +80,14 @@ void pack_few(const Task& task) {
     }
 }
 
-// The same as f32 [panel][dim][kPanelRows]; beyond the last row it again, up to a whole vector.
+// The same as f32 [panel][dim][kRows]; beyond the last row it again, up to a whole vector.
 void pack_many(const Task& task) {
     const Attention& a = task.attention;
     const Scratch& scratch = task.scratch;
     Rows at(task);
-    for (std::int64_t r = 0; r < round_up(task.rows, std::max(kLanes, Tile::kTransposed)); r += Tile::kTransposed) {
-        const float* rows[Tile::kTransposed];
-        for (int i = 0; i < Tile::kTransposed; ++i, at.next()) {
+    for (std::int64_t r = 0; r < round_up(task.rows, std::max(kLanes, Panel::kTransposed)); r += Panel::kTransposed) {
+        const float* rows[Panel::kTransposed];
+        for (int i = 0; i < Panel::kTransposed; ++i, at.next()) {
             if (a.q.type == Type::f32) {
                 rows[i] = static_cast<const float*>(task.pointers.q) + at.q_offset();
                 continue;
@@ -96,16 +96,16 @@ void pack_many(const Task& task) {
             widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, widened);
             rows[i] = widened;
         }
-        rows_to_columns(rows, a.dim, scratch.q + r / Tile::kPanelRows * Tile::kPanelRows * a.dim + r % Tile::kPanelRows);
+        rows_to_columns(rows, a.dim, scratch.q + r / Panel::kRows * Panel::kRows * a.dim + r % Panel::kRows);
     }
 }
 
 void reset_state(const Task& task) {
     const Scratch& scratch = task.scratch;
-    const std::int64_t columns = round_up(task.rows, Tile::kPanelRows);
+    const std::int64_t columns = round_up(task.rows, Panel::kRows);
     std::fill(scratch.peak, scratch.peak + columns, -kInfinity);
     std::fill(scratch.sum, scratch.sum + columns, 0.0f);
-    const std::int64_t floats = task.few ? task.rows * scratch.out_stride : columns * round_up(task.attention.dim_v, Tile::kStep);
+    const std::int64_t floats = task.few ? task.rows * scratch.out_stride : columns * round_up(task.attention.dim_v, Panel::kStep);
     std::fill(scratch.out, scratch.out + floats, 0.0f);
 }
 
@@ -248,7 +248,7 @@ void attend_few(const Task& task) {
     const PanelRows panel_rows = rows_of_panel(task.item, 0, task.rule, task.sequence.len_kv);
     const InPlace direct = in_place(task.attention, kernel_here(), true);
     const Source k = k_of(task, direct.k), v = v_of(task, direct.v);
-    const void* q_rows[Tile::kFewRows];
+    const void* q_rows[Panel::kFewRows];
     Rows at(task);
     for (std::int64_t r = 0; r < task.rows; ++r, at.next())
         q_rows[r] = static_cast<const char*>(task.pointers.q) + at.q_offset() * bytes_of(task.attention.q.type);
@@ -277,15 +277,15 @@ template <int kUsed>
 void attend_panel(const Task& task, std::int64_t panel, const PanelRows& panel_rows, std::int64_t block_first, const kernels::Extent& span) {
     const Attention& a = task.attention;
     const Scratch& s = task.scratch;
-    constexpr ScoreStrides kStrides{1, Tile::kPanelRows};
-    const std::int64_t keys = span.end - span.first, first = panel * Tile::kPanelRows;
+    constexpr ScoreStrides kStrides{1, Panel::kRows};
+    const std::int64_t keys = span.end - span.first, first = panel * Panel::kRows;
     score_rows<kUsed>(s.k_rows + (span.first - block_first), keys, s.q + first * a.dim, a.dim, s.scores);
 
     const bool cut = !panel_rows.all.covers(span.first, span.end), masked = a.mask.present();
     // The maximum may be taken before scaling only where scaling keeps the order.
     const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
     if (!plain) {
-        scale_and_cap<kUsed>(s.scores, keys, Tile::kPanelRows, a.scale, a.softcap);
+        scale_and_cap<kUsed>(s.scores, keys, Panel::kRows, a.scale, a.softcap);
         if (a.alibi) add_alibi<kUsed>(s.scores, span.first, keys, panel_rows, task.pointers.alibi_slopes, task.rule.diagonal);
         if (masked) apply_mask(s.scores, kStrides, span.first, keys, panel_rows, a.mask, task.pointers.mask, task.item.batch);
         if (cut) exclude_outside<kUsed>(s.scores, span.first, keys, panel_rows, task.rule, task.sequence.len_kv);
@@ -298,30 +298,30 @@ void attend_panel(const Task& task, std::int64_t panel, const PanelRows& panel_r
 
     if (a.dropout) drop(s.scores, kStrides, span.first, keys, panel_rows, task.pointers.dropout, kept_scale_of(a), task.item.batch * a.head_q);
     output_rows<kUsed>(s.v_rows + (span.first - block_first), a.dim_v, keys, s.scores, s.rescale + first,
-                       s.out + first * round_up(a.dim_v, Tile::kStep));
+                       s.out + first * round_up(a.dim_v, Panel::kStep));
 }
 
 void attend_block(const Task& task, const PanelRows* panels, std::int64_t block_first, std::int64_t block_end) {
     load_block(task, block_first, block_end - block_first);
-    for (std::int64_t panel = 0; panel * Tile::kPanelRows < task.rows; ++panel) {
+    for (std::int64_t panel = 0; panel * Panel::kRows < task.rows; ++panel) {
         const PanelRows& panel_rows = panels[panel];
         const kernels::Extent span{std::max(block_first, panel_rows.any.first), std::min(block_end, panel_rows.any.end)};
         if (span.empty()) continue;
         if (panel_rows.count <= kLanes)
             attend_panel<1>(task, panel, panel_rows, block_first, span);
-        else if (Tile::kVectors == 2 || panel_rows.count <= 2 * kLanes)
+        else if (Panel::kVectors == 2 || panel_rows.count <= 2 * kLanes)
             attend_panel<2>(task, panel, panel_rows, block_first, span);
         else
-            attend_panel<Tile::kVectors>(task, panel, panel_rows, block_first, span);
+            attend_panel<Panel::kVectors>(task, panel, panel_rows, block_first, span);
     }
 }
 
 void attend_many(const Task& task) {
     const Item& item = task.item;
-    static_assert(kMaxItemRows % Tile::kPanelRows == 0);
-    PanelRows panels[kMaxItemRows / Tile::kPanelRows];
-    for (std::int64_t first = 0; first < task.rows; first += Tile::kPanelRows) {
-        panels[first / Tile::kPanelRows] = rows_of_panel(item, first, task.rule, task.sequence.len_kv);
+    static_assert(kMaxItemRows % Panel::kRows == 0);
+    PanelRows panels[kMaxItemRows / Panel::kRows];
+    for (std::int64_t first = 0; first < task.rows; first += Panel::kRows) {
+        panels[first / Panel::kRows] = rows_of_panel(item, first, task.rule, task.sequence.len_kv);
     }
     for (std::int64_t first = item.keys.first; first < item.keys.end; first += kBlockKeys) {
         attend_block(task, panels, first, std::min(first + kBlockKeys, item.keys.end));
@@ -340,11 +340,11 @@ template <class Each> HWY_INLINE void for_outputs(const Task& task, const Each& 
         }
         return;
     }
-    float* rows[Tile::kTransposed];
-    for (int i = 0; i < Tile::kTransposed; ++i) rows[i] = s.row + i * dim_v;
-    for (std::int64_t r = 0; r < task.rows; r += Tile::kTransposed) {
-        columns_to_rows(s.out + r / Tile::kPanelRows * Tile::kPanelRows * round_up(dim_v, Tile::kStep) + r % Tile::kPanelRows, dim_v, rows);
-        for (int i = 0; i < Tile::kTransposed && r + i < task.rows; ++i) each(r + i, rows[i]);
+    float* rows[Panel::kTransposed];
+    for (int i = 0; i < Panel::kTransposed; ++i) rows[i] = s.row + i * dim_v;
+    for (std::int64_t r = 0; r < task.rows; r += Panel::kTransposed) {
+        columns_to_rows(s.out + r / Panel::kRows * Panel::kRows * round_up(dim_v, Panel::kStep) + r % Panel::kRows, dim_v, rows);
+        for (int i = 0; i < Panel::kTransposed && r + i < task.rows; ++i) each(r + i, rows[i]);
     }
 }
 
@@ -373,7 +373,7 @@ void store_item(const Task& task) {
 
 void attend_item(const Attention& attention, const Pointers& pointers, const Schedule& schedule, const Placed& placed, const Scratch& scratch) {
     const Item& item = placed.item;
-    const bool few = item.heads * item.rows <= Tile::kFewRows;
+    const bool few = item.heads * item.rows <= Panel::kFewRows;
     const InPlace direct = in_place(attention, kernel_here(), few);
     const Task task{attention,
                     pointers,
@@ -454,14 +454,14 @@ const Kernel& kernel_here() {
                                         : HWY_TARGET == HWY_NEON ? "neon"
                                                                  : "scalar";
     static const Kernel kKernel{.isa = kIsa,
-                                .panel_rows = Tile::kPanelRows,
+                                .panel_rows = Panel::kRows,
                                 .lanes = kLanes,
-                                .step = Tile::kStep,
-                                .few_rows = Tile::kFewRows,
+                                .step = Panel::kStep,
+                                .few_rows = Panel::kFewRows,
                                 .few_f16 = ROCFORGE_CPU_VECTOR_F16,
                                 .few_bf16 = true,
                                 .score_bf16 = nullptr,
-                                .split_rows = 48 / Tile::kPanelRows * Tile::kPanelRows,
+                                .split_rows = 48 / Panel::kRows * Panel::kRows,
                                 .flops_per_us = 6e3 * kLanes,
                                 .item_rows = item_rows,
                                 .slice_bytes = slice_bytes,

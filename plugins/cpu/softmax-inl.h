@@ -1,5 +1,5 @@
 // What happens to the scores of one panel and one block of keys between the two products: scale, softcap, ALiBi, masks, exclusion, the
-// online softmax and dropout, per Highway target. Each is one pass over scores [key][kPanelRows], which stays in L1. A lane is a row
+// online softmax and dropout, per Highway target. Each is one pass over scores [key][kRows], which stays in L1. A lane is a row
 // throughout, so no pass reduces across lanes. few-inl.h has its own where a lane is a key. (Online softmax: Milakov and Gimelshein,
 // arXiv:1805.02867.)
 #if defined(ROCFORGE_CPU_SOFTMAX_INL_H) == defined(HWY_TARGET_TOGGLE)
@@ -10,7 +10,7 @@
 #endif
 
 #include "plugins/cpu/attention.h"
-#include "plugins/cpu/tiles-inl.h"
+#include "plugins/cpu/panels-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace rocforge::cpu::HWY_NAMESPACE {
@@ -18,17 +18,17 @@ namespace rocforge::cpu::HWY_NAMESPACE {
 // Which rows the columns of a panel's scores are. Columns past `count` repeat the last row: their results are never stored.
 struct PanelRows {
     std::int64_t count;
-    std::int64_t row[Tile::kPanelRows];   // i, local to the sequence
-    std::int64_t head[Tile::kPanelRows];  // query head
-    kernels::Extent any, all;             // keys that some row, that every row attends to
+    std::int64_t row[Panel::kRows];   // i, local to the sequence
+    std::int64_t head[Panel::kRows];  // query head
+    kernels::Extent any, all;         // keys that some row, that every row attends to
 };
 
 HWY_NOINLINE PanelRows rows_of_panel(const Item& item, std::int64_t first, const kernels::ExtentRule& rule, std::int64_t len_kv) {
     PanelRows panel_rows;
     const std::int64_t total = item.heads * item.rows;
-    panel_rows.count = total - first < Tile::kPanelRows ? total - first : Tile::kPanelRows;
+    panel_rows.count = total - first < Panel::kRows ? total - first : Panel::kRows;
     std::int64_t row = first % item.rows, head = first / item.rows;
-    for (std::int64_t column = 0; column < Tile::kPanelRows; ++column) {
+    for (std::int64_t column = 0; column < Panel::kRows; ++column) {
         panel_rows.row[column] = item.row_first + row;
         panel_rows.head[column] = item.head_first + head;
         if (column + 1 < panel_rows.count && ++row == item.rows) row = 0, ++head;
@@ -59,13 +59,13 @@ template <int kUsed>
 HWY_NOINLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows, const float* slopes,
                             std::int64_t diagonal) {
     const D d;
-    HWY_ALIGN float slope[Tile::kPanelRows];
-    HWY_ALIGN float ahead[Tile::kPanelRows];  // of the block's first key; exact up to 2^24
+    HWY_ALIGN float slope[Panel::kRows];
+    HWY_ALIGN float ahead[Panel::kRows];  // of the block's first key; exact up to 2^24
     for (int column = 0; column < kUsed * kLanes; ++column) {
         slope[column] = slopes[panel_rows.head[column]];
         ahead[column] = static_cast<float>(panel_rows.row[column] + diagonal - key_first);
     }
-    for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
+    for (std::int64_t key = 0; key < keys; ++key, scores += Panel::kRows) {
         const V at = hn::Set(d, static_cast<float>(key));
         for (int n = 0; n < kUsed; ++n) {
             const V distance = hn::Abs(hn::Sub(hn::Load(d, ahead + n * kLanes), at));
@@ -118,15 +118,15 @@ template <int kUsed>
 HWY_NOINLINE void exclude_outside(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows,
                                   const kernels::ExtentRule& rule, std::int64_t len_kv) {
     const D d;
-    HWY_ALIGN float first[Tile::kPanelRows];  // relative to the block and clamped to it, so exact in f32
-    HWY_ALIGN float end[Tile::kPanelRows];
+    HWY_ALIGN float first[Panel::kRows];  // relative to the block and clamped to it, so exact in f32
+    HWY_ALIGN float end[Panel::kRows];
     for (int column = 0; column < kUsed * kLanes; ++column) {
         const kernels::Extent extent = rule.of_row(panel_rows.row[column], len_kv);
         first[column] = static_cast<float>(kernels::ExtentRule::clamp(extent.first - key_first, 0, keys));
         end[column] = static_cast<float>(kernels::ExtentRule::clamp(extent.end - key_first, 0, keys));
     }
     const V excluded = hn::Set(d, -kInfinity);
-    for (std::int64_t key = 0; key < keys; ++key, scores += Tile::kPanelRows) {
+    for (std::int64_t key = 0; key < keys; ++key, scores += Panel::kRows) {
         const V at = hn::Set(d, static_cast<float>(key));
         for (int n = 0; n < kUsed; ++n) {
             const M inside = hn::And(hn::Ge(at, hn::Load(d, first + n * kLanes)), hn::Lt(at, hn::Load(d, end + n * kLanes)));
@@ -136,7 +136,7 @@ HWY_NOINLINE void exclude_outside(float* scores, std::int64_t key_first, std::in
 }
 
 // Scores to probabilities exp(scale * s - peak), with the rows' running maximum, sum and rescale brought up to date. With kExcluding, scores
-// of -inf become -0 (see tiles-inl.h).
+// of -inf become -0 (see panels-inl.h).
 template <int kUsed, bool kExcluding>
 HWY_NOINLINE void online_softmax(float* scores, std::int64_t keys, float scale, float* peaks, float* sums, float* rescales) {
     const D d;
@@ -148,7 +148,7 @@ HWY_NOINLINE void online_softmax(float* scores, std::int64_t keys, float scale, 
         sum[n] = hn::Zero(d);
     }
     const float* s = scores;
-    for (std::int64_t key = 0; key < keys; ++key, s += Tile::kPanelRows) {
+    for (std::int64_t key = 0; key < keys; ++key, s += Panel::kRows) {
 #pragma GCC unroll 3
         for (int n = 0; n < kUsed; ++n) peak[n] = hn::Max(peak[n], hn::Load(d, s + n * kLanes));
     }
@@ -164,7 +164,7 @@ HWY_NOINLINE void online_softmax(float* scores, std::int64_t keys, float scale, 
         old_sum[n] = hn::Mul(hn::Load(d, sums + n * kLanes), rescale);
     }
     float* p = scores;
-    for (std::int64_t key = 0; key < keys; ++key, p += Tile::kPanelRows) {
+    for (std::int64_t key = 0; key < keys; ++key, p += Panel::kRows) {
 #pragma GCC unroll 3
         for (int n = 0; n < kUsed; ++n) {
             const V score = hn::Load(d, p + n * kLanes);
