@@ -10,6 +10,7 @@
 
 #include "kernels/common/attention.h"
 #include "kernels/common/extent.h"
+#include "kernels/common/half.h"
 
 namespace rocforge::cpu {
 
@@ -18,6 +19,9 @@ using kernels::bytes_of;
 using kernels::Operand;
 using kernels::Pointers;
 using kernels::Type;
+
+constexpr float kInfinity = __builtin_huge_valf();
+constexpr float kLowest = -3.402823466e38f;  // the lowest finite float
 
 // An index tensor of either width.
 struct Indices {
@@ -28,6 +32,13 @@ struct Indices {
         return wide ? static_cast<const std::int64_t*>(data)[i] : static_cast<const std::int32_t*>(data)[i];
     }
 };
+
+// One element of any storage type.
+inline float element(Type type, const void* data, std::int64_t index) {
+    if (type == Type::f32) return static_cast<const float*>(data)[index];
+    const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[index];
+    return type == Type::bf16 ? kernels::f32_from_bf16(bits) : kernels::f32_from_f16(bits);
+}
 
 // One sequence of the batch, and how its rows are cut into items.
 //
@@ -52,6 +63,24 @@ struct Placed {
     const Sequence* sequence;
     Item item;
 };
+
+// The sequence's rows that rows [first, end) of the item are; where these are of several heads, all of the item's.
+inline kernels::Extent rows_covered(const Item& item, std::int64_t first, std::int64_t end) {
+    if (first / item.rows != (end - 1) / item.rows) return {item.row_first, item.row_first + item.rows};
+    return {item.row_first + first % item.rows, item.row_first + (end - 1) % item.rows + 1};
+}
+
+// Keys that follow each other in memory, from one key on: where the first lies (batch index, or page, and token there) and how many they are.
+struct KeyRun {
+    std::int64_t batch, token, count;
+};
+// The run of the item's keys [key, end) that starts at `key`: of one page, or all.
+inline KeyRun run_of_keys(const Attention& a, const Pointers& p, const Sequence& sequence, const Item& item, std::int64_t key, std::int64_t end) {
+    if (!a.paged) return {a.ragged_kv ? 0 : item.batch, sequence.kv_first + key, end - key};
+    const std::int64_t token = key % a.page_size, left = a.page_size - token;
+    const Indices table{p.block_table, a.wide_index};
+    return {table[item.batch * a.block_table_stride + key / a.page_size], token, end - key < left ? end - key : left};
+}
 
 // One worker's slice of the workspace. carve() lays it out; with a null base it only counts.
 struct Scratch {
@@ -81,7 +110,6 @@ struct Schedule {
     std::int64_t slot_floats;
     char* slices;  // one a worker
     std::int64_t slice_bytes;
-    ScoreBf16 score_bf16;  // the kernel's
 };
 
 // What a split leaves for the merge, a value a row: running maximum and sum, and the unnormalised output [rows][dim_v].
@@ -99,17 +127,17 @@ struct RowEnd {
     float weight, lse;
 };
 inline RowEnd end_row(const Attention& a, const Pointers& p, std::int64_t head, float peak, float sum) {
-    constexpr float kNone = -__builtin_huge_valf();
     const bool empty = sum == 0;
-    if (!a.sink) return {empty, empty ? 0.0f : 1 / sum, empty || !a.lse.present() ? kNone : peak + std::log(sum)};
-    const float sink = p.sink[head], total_peak = empty || sink > peak ? sink : peak, shift = total_peak == kNone ? 0.0f : total_peak;
+    if (!a.sink) return {empty, empty ? 0.0f : 1 / sum, empty || !a.lse.present() ? -kInfinity : peak + std::log(sum)};
+    const float sink = p.sink[head], total_peak = empty || sink > peak ? sink : peak, shift = total_peak == -kInfinity ? 0.0f : total_peak;
     const float share = empty ? 0.0f : std::exp(peak - shift), total = (empty ? 0.0f : sum * share) + std::exp(sink - shift);
-    return {empty, empty ? 0.0f : share / total, total == 0 ? kNone : total_peak + std::log(total)};
+    return {empty, empty ? 0.0f : share / total, total == 0 ? -kInfinity : total_peak + std::log(total)};
 }
 
-// The math, compiled once per instruction set.
+// The math of one instruction set. Its functions are handed the kernel that they are called through.
 struct Kernel {
     const char* isa;          // isa.h's name: "avx512"
+    const Kernel* general;    // whose functions run what this one leaves, for the life of the process; null: this one runs all of attention
     std::int64_t panel_rows;  // rows that go through softmax side by side, one a lane
     std::int64_t lanes;
     std::int64_t step;        // dims and keys that a micro-kernel takes at once
@@ -120,11 +148,11 @@ struct Kernel {
     double flops_per_us;      // a cautious half of what one core reaches: decides whether a call is worth waking workers
     // An item has at most so many rows, and a worker's scratch for items of `rows` rows so many bytes.
     std::int64_t (*item_rows)(const Attention&);
-    std::int64_t (*slice_bytes)(const Attention&, std::int64_t rows);
+    std::int64_t (*slice_bytes)(const Kernel&, const Attention&, std::int64_t rows);
     // Items [begin, end) of the schedule with one worker's scratch.
-    void (*attend)(const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
+    void (*attend)(const Kernel&, const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
     // Merges the splits of items [begin, end), counted without splits, in order of their keys.
-    void (*merge)(const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
+    void (*merge)(const Kernel&, const Attention&, const Pointers&, const Schedule&, std::int64_t begin, std::int64_t end, char* slice);
 };
 
 constexpr std::int64_t kBlockKeys = 256;     // of items of many rows: 128 folds sums into the output twice as often

@@ -38,46 +38,44 @@ constexpr Plain kPlain[] = {
     {"scalar", kX86 ? "x86-64" : "cpu", "neon is the least of this architecture"},
 };
 
-Isa plain_isa(const Plain& plain, const std::vector<const Kernel*>& found) {
-    const auto kernel = std::find_if(found.begin(), found.end(), [&](const Kernel* k) { return std::string_view(k->isa) == plain.name; });
-    if (kernel != found.end()) return {plain.name, plain.arch, *kernel, nullptr, nullptr, {}};
-    return {plain.name, plain.arch, nullptr, nullptr, nullptr, plain.lacks};
+const Kernel* find(const char* name, const std::vector<const Kernel*>& kernels) {
+    const auto found = std::find_if(kernels.begin(), kernels.end(), [&](const Kernel* k) { return std::string_view(k->isa) == name; });
+    return found == kernels.end() ? nullptr : *found;
 }
 
-const Kernel* dots_kernel(const Kernel& avx512) {
-    static const Kernel kKernel = [&] {
-        Kernel kernel = avx512;
-        kernel.isa = "avx512_bf16";
-        kernel.score_bf16 = few_bf16_scores();
-        return kernel;
-    }();
-    return &kKernel;
+Isa plain_isa(const Plain& plain, const Kernel* kernel) {
+    if (!kernel) return {.name = plain.name, .arch = plain.arch, .missing = plain.lacks};
+    return {.name = plain.name, .arch = plain.arch, .general = *kernel};
 }
 
 // A set with a matrix unit, beside AVX-512's kernel for all that the unit does not take.
-Isa tile_isa(const char* name, MatrixUnit unit, const Isa& avx512) {
-    if (!avx512.rows) return {name, avx512.arch, nullptr, nullptr, nullptr, avx512.missing};
-    std::string missing;
-    const Kernel* tiles = tile_kernel(unit, *avx512.rows, &missing);
-    return {name, avx512.arch, avx512.rows, tiles, tiles ? dots_kernel(*avx512.rows) : nullptr, missing};
+Isa tile_isa(const char* name, MatrixUnit unit, const Plain& avx512, const Kernel* kernel) {
+    if (!kernel) return {.name = name, .arch = avx512.arch, .missing = avx512.lacks};
+    if (std::string missing = lacks(unit); !missing.empty()) return {.name = name, .arch = avx512.arch, .missing = missing};
+    Kernel few_bf16 = *kernel;
+    few_bf16.isa = "avx512_bf16";
+    few_bf16.score_bf16 = few_bf16_scores();
+    return {.name = name, .arch = avx512.arch, .general = *kernel, .tiles = tile_kernel(unit, *kernel), .few_bf16 = few_bf16};
 }
 
 }  // namespace
 
 std::vector<Isa> isas() {
-    const std::vector<const Kernel*> found = highway_kernels();
-    const Isa avx512 = plain_isa(kPlain[0], found);
-    std::vector<Isa> all{tile_isa("amx", MatrixUnit::amx, avx512), tile_isa("avx512_bf16", MatrixUnit::avx512_bf16, avx512)};
-    for (const Plain& plain : kPlain) all.push_back(plain_isa(plain, found));
-    all.push_back({"sve", "aarch64", nullptr, nullptr, nullptr, kNoSve});
+    const std::vector<const Kernel*> kernels = highway_kernels();
+    const Plain& avx512 = kPlain[0];
+    const Kernel* kernel = find(avx512.name, kernels);
+    std::vector<Isa> all{tile_isa("amx", MatrixUnit::amx, avx512, kernel), tile_isa("avx512_bf16", MatrixUnit::avx512_bf16, avx512, kernel)};
+    for (const Plain& plain : kPlain) all.push_back(plain_isa(plain, find(plain.name, kernels)));
+    all.push_back({.name = "sve", .arch = "aarch64", .missing = kNoSve});
     return all;
 }
 
 std::string claim(const Isa& isa) { return std::string_view(isa.name) == "amx" ? claim_amx() : std::string(); }
 
-const Kernel& kernel_for(const Isa& isa, const Attention& a) {
-    if (isa.tiles && tiles_take(a, isa.rows->few_rows)) return *isa.tiles;
-    return isa.dots && bf16_scores(a) && a.group() * a.max_seq_q <= isa.rows->few_rows ? *isa.dots : *isa.rows;
+Kernel kernel_for(const Isa& isa, const Attention& a) {
+    const std::int64_t few_rows = isa.general.few_rows;
+    if (isa.tiles && tiles_take(a, few_rows)) return *isa.tiles;
+    return isa.few_bf16 && bf16_scores(a) && a.group() * a.max_seq_q <= few_rows ? *isa.few_bf16 : isa.general;
 }
 
 }  // namespace rocforge::cpu

@@ -3,6 +3,7 @@
 #ifndef ROCFORGE_PLUGINS_CPU_ISA_H
 #define ROCFORGE_PLUGINS_CPU_ISA_H
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,12 +12,12 @@
 namespace rocforge::cpu {
 
 struct Isa {
-    const char* name;     // "avx512"
-    const char* arch;     // what a machine with it is called: "x86-64-v4"
-    const Kernel* rows;   // all of attention
-    const Kernel* tiles;  // what tiles_take() takes; null: this set has none
-    const Kernel* dots;   // rows with bf16 scores by AVX512-BF16; null: this set has none
-    std::string missing;  // why it does not run here; empty: it does
+    const char* name;                     // "avx512"
+    const char* arch;                     // what a machine with it is called: "x86-64-v4"
+    std::string missing = {};             // why it does not run here; empty: it does, and has the general kernel
+    Kernel general = {};                  // all of attention
+    std::optional<Kernel> tiles = {};     // what tiles_take() takes
+    std::optional<Kernel> few_bf16 = {};  // general with bf16 scores by AVX512-BF16
 };
 
 // Every name, best first.
@@ -27,7 +28,7 @@ std::vector<Isa> isas();
 std::string claim(const Isa&);
 
 // The kernel of the set that a plan of this problem uses.
-const Kernel& kernel_for(const Isa&, const Attention&);
+Kernel kernel_for(const Isa&, const Attention&);
 
 }  // namespace rocforge::cpu
 #endif

@@ -24,10 +24,9 @@
 HWY_BEFORE_NAMESPACE();
 namespace rocforge::cpu::HWY_NAMESPACE {
 
-const Kernel& kernel_here();
-
 // What the steps of one item share.
 struct Task {
+    const Kernel& kernel;
     const Attention& attention;
     const Pointers& pointers;
     const Sequence& sequence;
@@ -135,28 +134,20 @@ HWY_INLINE void widen_scaled(const Source& source, std::int64_t b, std::int64_t 
 
 // Points rows[0, keys) at the block's keys (or values) from `key_first` on, wherever they lie: one run of tokens a page.
 void load_rows(const Task& task, const Source& source, std::int64_t key_first, std::int64_t keys) {
-    const Attention& a = task.attention;
-    const Indices table{task.pointers.block_table, a.wide_index};
     for (std::int64_t done = 0; done < keys;) {
-        const std::int64_t key = key_first + done;
-        std::int64_t batch = a.ragged_kv ? 0 : task.item.batch, token = task.sequence.kv_first + key, run = keys - done;
-        if (a.paged) {
-            batch = table[task.item.batch * a.block_table_stride + key / a.page_size];
-            token = key % a.page_size;
-            run = std::min(run, a.page_size - token);
-        }
+        const KeyRun run = run_of_keys(task.attention, task.pointers, task.sequence, task.item, key_first + done, key_first + keys);
         if (source.direct) {
             const std::int64_t bytes = bytes_of(source.operand.type), step = source.operand.sequence * bytes;
-            const char* row = static_cast<const char*>(source.data) + source.operand.offset(batch, task.item.kv_head, token) * bytes;
-            for (std::int64_t i = 0; i < run; ++i) source.rows[done + i] = row + i * step;
+            const char* row = static_cast<const char*>(source.data) + source.operand.offset(run.batch, task.item.kv_head, run.token) * bytes;
+            for (std::int64_t i = 0; i < run.count; ++i) source.rows[done + i] = row + i * step;
         } else {
-            for (std::int64_t i = 0; i < run; ++i) {
+            for (std::int64_t i = 0; i < run.count; ++i) {
                 float* to = source.widened + (done + i) * source.stride;
-                widen_scaled(source, batch, task.item.kv_head, token + i, to);
+                widen_scaled(source, run.batch, task.item.kv_head, run.token + i, to);
                 source.rows[done + i] = to;
             }
         }
-        done += run;
+        done += run.count;
     }
 }
 
@@ -246,7 +237,7 @@ void few_probabilities(const Task& task, const PanelRows& panel_rows, const kern
 
 void attend_few(const Task& task) {
     const PanelRows panel_rows = rows_of_panel(task.item, 0, task.rule, task.sequence.len_kv);
-    const InPlace direct = in_place(task.attention, kernel_here(), true);
+    const InPlace direct = in_place(task.attention, task.kernel, true);
     const Source k = k_of(task, direct.k), v = v_of(task, direct.v);
     const void* q_rows[Panel::kFewRows];
     Rows at(task);
@@ -267,7 +258,7 @@ void attend_few(const Task& task) {
 // ---- many rows ---------------------------------------------------------------------------------------------------------------------
 
 void load_block(const Task& task, std::int64_t key_first, std::int64_t keys) {
-    const InPlace direct = in_place(task.attention, kernel_here(), false);
+    const InPlace direct = in_place(task.attention, task.kernel, false);
     load_rows(task, k_of(task, direct.k), key_first, keys);
     load_rows(task, v_of(task, direct.v), key_first, keys);
 }
@@ -371,16 +362,18 @@ void store_item(const Task& task) {
     });
 }
 
-void attend_item(const Attention& attention, const Pointers& pointers, const Schedule& schedule, const Placed& placed, const Scratch& scratch) {
+void attend_item(const Kernel& kernel, const Attention& attention, const Pointers& pointers, const Schedule& schedule, const Placed& placed,
+                 const Scratch& scratch) {
     const Item& item = placed.item;
     const bool few = item.heads * item.rows <= Panel::kFewRows;
-    const InPlace direct = in_place(attention, kernel_here(), few);
-    const Task task{attention,
+    const InPlace direct = in_place(attention, kernel, few);
+    const Task task{kernel,
+                    attention,
                     pointers,
                     *placed.sequence,
                     item,
                     scratch,
-                    few && direct.k && bf16_scores(attention) ? schedule.score_bf16 : nullptr,
+                    few && direct.k && bf16_scores(attention) ? kernel.score_bf16 : nullptr,
                     rule_of(attention, *placed.sequence),
                     item.heads * item.rows,
                     few,
@@ -427,25 +420,29 @@ void merge_item(const Attention& a, const Pointers& p, const Schedule& schedule,
 }
 
 template <class Each>
-void for_items(const Attention& attention, const Schedule& schedule, std::int64_t begin, std::int64_t end, bool merging, char* slice,
-               const Each& each) {
+void for_items(const Kernel& kernel, const Attention& attention, const Schedule& schedule, std::int64_t begin, std::int64_t end, bool merging,
+               char* slice, const Each& each) {
     Scratch scratch;
-    carve(attention, kernel_here(), schedule.item_rows, slice, &scratch);
+    carve(attention, kernel, schedule.item_rows, slice, &scratch);
     for (std::int64_t i = begin; i < end; ++i) each(place(attention, schedule, i, merging), scratch);
 }
 
-void attend(const Attention& attention, const Pointers& pointers, const Schedule& schedule, std::int64_t begin, std::int64_t end, char* slice) {
-    for_items(attention, schedule, begin, end, false, slice,
-              [&](const Placed& placed, const Scratch& scratch) { attend_item(attention, pointers, schedule, placed, scratch); });
+void attend(const Kernel& kernel, const Attention& attention, const Pointers& pointers, const Schedule& schedule, std::int64_t begin,
+            std::int64_t end, char* slice) {
+    for_items(kernel, attention, schedule, begin, end, false, slice,
+              [&](const Placed& placed, const Scratch& scratch) { attend_item(kernel, attention, pointers, schedule, placed, scratch); });
 }
 
-void merge(const Attention& attention, const Pointers& pointers, const Schedule& schedule, std::int64_t begin, std::int64_t end, char* slice) {
-    for_items(attention, schedule, begin, end, true, slice,
+void merge(const Kernel& kernel, const Attention& attention, const Pointers& pointers, const Schedule& schedule, std::int64_t begin, std::int64_t end,
+           char* slice) {
+    for_items(kernel, attention, schedule, begin, end, true, slice,
               [&](const Placed& placed, const Scratch& scratch) { merge_item(attention, pointers, schedule, placed, scratch); });
 }
 
 std::int64_t item_rows(const Attention&) { return kMaxItemRows; }
-std::int64_t slice_bytes(const Attention& attention, std::int64_t rows) { return carve(attention, kernel_here(), rows, nullptr, nullptr); }
+std::int64_t slice_bytes(const Kernel& kernel, const Attention& attention, std::int64_t rows) {
+    return carve(attention, kernel, rows, nullptr, nullptr);
+}
 
 const Kernel& kernel_here() {
     static constexpr const char* kIsa = HWY_TARGET == HWY_AVX3   ? "avx512"
@@ -454,6 +451,7 @@ const Kernel& kernel_here() {
                                         : HWY_TARGET == HWY_NEON ? "neon"
                                                                  : "scalar";
     static const Kernel kKernel{.isa = kIsa,
+                                .general = nullptr,
                                 .panel_rows = Panel::kRows,
                                 .lanes = kLanes,
                                 .step = Panel::kStep,

@@ -72,7 +72,7 @@ private:
 
     template <auto kStep> static void body(void* arg, std::int64_t begin, std::int64_t end, std::uint32_t worker) {
         const Call& call = *static_cast<const Call*>(arg);
-        (call.plan.kernel_.*kStep)(call.plan.attention_, call.pointers, call.schedule, begin, end,
+        (call.plan.kernel_.*kStep)(call.plan.kernel_, call.plan.attention_, call.pointers, call.schedule, begin, end,
                                    call.schedule.slices + worker * call.schedule.slice_bytes);
     }
 
@@ -85,7 +85,7 @@ private:
     }
 
     const rf_host_api& host_;
-    const Kernel& kernel_;
+    const Kernel kernel_;
     Attention attention_;
     Workspace space_;
     std::string name_;
@@ -114,7 +114,7 @@ public:
         out = {.struct_size = out.struct_size,
                .kind = RF_DEVICE_CPU,
                .ordinal = 0,
-               .wave_size = static_cast<std::uint32_t>(isa_.rows->lanes),
+               .wave_size = static_cast<std::uint32_t>(isa_.general.lanes),
                .compute_units = machine_.cores,
                .lds_bytes = 0,
                .memory_bytes = machine_.memory_bytes,
@@ -177,12 +177,12 @@ private:
     // A problem within the limits as it would run: the best workspace within the problem's limit, or the least where none fits.
     struct Shaped {
         Attention attention;
-        const Kernel& kernel;
+        Kernel kernel;
         Workspace space;
     };
     Shaped shape(const rf_problem& problem) const {
         const Attention attention = adapter::attention_of(problem);
-        const Kernel& kernel = kernel_for(isa_, attention);
+        const Kernel kernel = kernel_for(isa_, attention);
         return {attention, kernel, plan_workspace(attention, kernel, workers_, problem.workspace_limit_bytes)};
     }
 

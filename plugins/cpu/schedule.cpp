@@ -155,7 +155,7 @@ Workspace workspace_of(const Attention& a, const Kernel& kernel, std::uint32_t w
         space.split_slots = 2 * kItemsPerWorker * workers;
         space.slot_floats = round_up(std::min(kernel.split_rows, item_rows) * (a.dim_v + 2), kAlign / 4);
     }
-    space.slice_bytes = kernel.slice_bytes(a, item_rows);
+    space.slice_bytes = kernel.slice_bytes(kernel, a, item_rows);
     space.bytes = sequence_bytes(a) + space.split_slots * space.slot_floats * 4 + workers * space.slice_bytes;
     return space;
 }
@@ -238,7 +238,6 @@ std::string schedule(const Attention& a, const Pointers& p, const Kernel& kernel
     out->slot_floats = space.slot_floats;
     out->slices = next + space.split_slots * space.slot_floats * 4;
     out->slice_bytes = space.slice_bytes;
-    out->score_bf16 = kernel.score_bf16;
     return {};
 }
 

@@ -1,5 +1,5 @@
 // What happens to the scores of one panel and one block of keys between the two products: scale, softcap, ALiBi, masks, exclusion, the
-// online softmax and dropout, per Highway target. Each is one pass over scores [key][kRows], which stays in L1. A lane is a row
+// online softmax and dropout, per Highway target. Each is one pass over scores [key][Panel::kRows], which stays in L1. A lane is a row
 // throughout, so no pass reduces across lanes. few-inl.h has its own where a lane is a key. (Online softmax: Milakov and Gimelshein,
 // arXiv:1805.02867.)
 #if defined(ROCFORGE_CPU_SOFTMAX_INL_H) == defined(HWY_TARGET_TOGGLE)
@@ -33,11 +33,9 @@ HWY_NOINLINE PanelRows rows_of_panel(const Item& item, std::int64_t first, const
         panel_rows.head[column] = item.head_first + head;
         if (column + 1 < panel_rows.count && ++row == item.rows) row = 0, ++head;
     }
-    const bool one_head = panel_rows.head[0] == panel_rows.head[panel_rows.count - 1];
-    const std::int64_t row_first = one_head ? panel_rows.row[0] : item.row_first;
-    const std::int64_t row_end = one_head ? panel_rows.row[panel_rows.count - 1] + 1 : item.row_first + item.rows;
-    panel_rows.any = rule.any_of_rows(row_first, row_end, len_kv);
-    panel_rows.all = rule.all_of_rows(row_first, row_end, len_kv);
+    const kernels::Extent covered = rows_covered(item, first, first + panel_rows.count);
+    panel_rows.any = rule.any_of_rows(covered.first, covered.end, len_kv);
+    panel_rows.all = rule.all_of_rows(covered.first, covered.end, len_kv);
     return panel_rows;
 }
 

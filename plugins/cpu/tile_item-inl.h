@@ -84,40 +84,32 @@ private:
         *k = *v = {};
         const std::int64_t end = std::min(block_first + kBlock, item_.keys.end);
         for (std::int64_t key = std::max(block_first, item_.keys.first); key < end;) {
-            std::int64_t batch = a_.ragged_kv ? 0 : item_.batch, token = sequence_.kv_first + key, run = end - key;
-            if (a_.paged) {
-                const Indices table{p_.block_table, a_.wide_index};
-                batch = table[item_.batch * a_.block_table_stride + key / a_.page_size];
-                token = key % a_.page_size;
-                run = std::min(run, a_.page_size - token);
-            }
-            for (; run > 0; --run, ++key, ++token) {
-                k->row[key - block_first] = static_cast<const Bf16*>(p_.k) + a_.k.offset(batch, item_.kv_head, token);
-                v->row[key - block_first] = static_cast<const Bf16*>(p_.v) + a_.v.offset(batch, item_.kv_head, token);
+            const KeyRun run = run_of_keys(a_, p_, sequence_, item_, key, end);
+            for (std::int64_t i = 0; i < run.count; ++i, ++key) {
+                k->row[key - block_first] = static_cast<const Bf16*>(p_.k) + a_.k.offset(run.batch, item_.kv_head, run.token + i);
+                v->row[key - block_first] = static_cast<const Bf16*>(p_.v) + a_.v.offset(run.batch, item_.kv_head, run.token + i);
             }
         }
     }
 
     void pack_chunk() {
-        tame_ = true;
+        v_bounded_ = true;
         KeyRows k, v;
         for (std::int64_t block = 0; block * kBlock < shape_.chunk && chunk_ + block * kBlock < item_.keys.end; ++block) {
             find_keys(chunk_ + block * kBlock, &k, &v);
             pack_k(k, a_.dim, shape_, k_of(block));
-            tame_ &= pack_v(v, a_.dim_v, shape_, scratch_.v + block * 2 * kTileElems);
+            v_bounded_ &= pack_v(v, a_.dim_v, shape_, scratch_.v + block * 2 * kTileElems);
         }
     }
 
     // Keys that some row, that every row of group g attends to; a group that spans heads counts all rows of the item.
     Group group_at(std::int64_t g) const {
-        const std::int64_t first = g * kGroup, last = std::min(first + kGroup, total_) - 1;
-        const bool one_head = first / item_.rows == last / item_.rows;
-        const std::int64_t row_first = one_head ? row_of(first) : item_.row_first,
-                           row_end = one_head ? row_of(last) + 1 : item_.row_first + item_.rows;
-        const kernels::Extent any = clipped(rule_.any_of_rows(row_first, row_end, sequence_.len_kv));
+        const kernels::Extent rows = rows_covered(item_, g * kGroup, std::min((g + 1) * kGroup, total_));
+        const kernels::Extent any = clipped(rule_.any_of_rows(rows.first, rows.end, sequence_.len_kv));
         const std::int64_t low = std::max(any.first, chunk_), high = std::min(any.end, chunk_ + shape_.chunk);
         if (low >= high) return {g, {0, 0}, 0, 0};
-        return {g, clipped(rule_.all_of_rows(row_first, row_end, sequence_.len_kv)), (low - chunk_) / kBlock, (high - chunk_ + kBlock - 1) / kBlock};
+        return {g, clipped(rule_.all_of_rows(rows.first, rows.end, sequence_.len_kv)), (low - chunk_) / kBlock,
+                (high - chunk_ + kBlock - 1) / kBlock};
     }
     // Of the split's keys.
     kernels::Extent clipped(const kernels::Extent& keys) const {
@@ -149,7 +141,7 @@ private:
     // One group against the chunk. Its last softmax and its output are left to the next group, or to finish_group().
     void attend(const Group& group) {
         if (group.blocks() <= 0) return;
-        if (!tame_ || (rules_.plain && far(minus_peak_of_group(group)))) {
+        if (!v_bounded_ || (rules_.plain && far(minus_peak_of_group(group)))) {
             finish_group();
             return attend_carefully(group);
         }
@@ -161,7 +153,7 @@ private:
             const std::int64_t block = n == 0 ? start : group.first_block + n - (group.first_block + n <= start ? 1 : 0);
             unit_.scores(q_of(group), k_of(block), scratch_.s, softmax_);
             if (n == 0) {
-                conclude();
+                end_group();
                 open_ = true;
                 group_ = group;
                 if (!rules_.plain || excludes(group)) rows_ = rows_of(group.index);
@@ -181,19 +173,19 @@ private:
     // Ends the group that is under way, if one is.
     void finish_group() {
         if (!open_) return;
-        unit_.settle();
+        unit_.flush();
         softmax_.run();
-        conclude();
-        unit_.settle();
+        end_group();
+        unit_.flush();
     }
 
     // The open group's probabilities are there: its sums and its output, or all of it again where the stale maximum was too low.
-    void conclude() {
+    void end_group() {
         if (!open_) return;
         open_ = false;
         softmax_ = {};
         if (take_sums(group_)) return add_output(group_);
-        unit_.settle();
+        unit_.flush();
         attend_carefully(group_);
     }
 
@@ -223,14 +215,14 @@ private:
     void attend_carefully(const Group& group) {
         for (std::int64_t block = group.first_block; block < group.end_block; ++block)
             unit_.scores(q_of(group), k_of(block), scratch_.all_s + block * kSquare, {});
-        unit_.settle();
+        unit_.flush();
         rows_ = rows_of(group.index);
         for (std::int64_t block = group.first_block; block < group.end_block; ++block)
             to_logits(scratch_.all_s + block * kSquare, rules_, rows_, chunk_ + block * kBlock);
-        for (std::int64_t r = 0; r < kGroup; ++r) soften(group, r);
-        if (tame_ || !excludes(group)) {
+        for (std::int64_t r = 0; r < kGroup; ++r) probabilities_of_row(group, r);
+        if (v_bounded_ || !excludes(group)) {
             add_output(group);
-            unit_.settle();
+            unit_.flush();
             return;
         }
         for (std::int64_t r = 0; r < kGroup; ++r) add_output_of_row(group, r);
@@ -238,7 +230,7 @@ private:
     }
 
     // One row's probabilities, maximum, sum and output so far. What is excluded becomes -0.
-    void soften(const Group& group, std::int64_t r) {
+    void probabilities_of_row(const Group& group, std::int64_t r) {
         const __m512 one = _mm512_set1_ps(1.0f), excluded = _mm512_set1_ps(-kInfinity), minus_zero = _mm512_set1_ps(-0.0f);
         float& minus_peak = minus_peak_of_group(group)[r];
         const float before = minus_peak,
@@ -350,7 +342,7 @@ private:
     Unit unit_;
 
     std::int64_t chunk_ = 0;  // first key
-    bool tame_ = true;        // v of the chunk: large probabilities cannot overflow the output, and 0 * v is 0
+    bool v_bounded_ = true;   // v of the chunk: large probabilities cannot overflow the output, and 0 * v is 0
     bool open_ = false;       // is a group under way?
     Group group_{};
     GroupRows rows_{};        // of the group under way, where its rules need them

@@ -3,7 +3,6 @@
 #include "plugins/cpu/tile_kernel.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cmath>
 #include <cstdint>
@@ -49,22 +48,20 @@ bool tiles_take(const Attention& a, std::int64_t few_rows) {
 #if defined(__x86_64__)
 namespace {
 
-std::atomic<const Kernel*> the_rows_kernel = nullptr;  // the AVX-512 kernel, always the same one
-const Kernel* rows_kernel() { return the_rows_kernel.load(std::memory_order_acquire); }
-
-std::int64_t slice_bytes(const Attention& a, std::int64_t rows) {
-    return std::max(tiles::carve(a, rows, nullptr, nullptr), rows_kernel()->slice_bytes(a, rows));
+std::int64_t slice_bytes(const Kernel& kernel, const Attention& a, std::int64_t rows) {
+    return std::max(tiles::carve(a, rows, nullptr, nullptr), kernel.general->slice_bytes(kernel, a, rows));
 }
 
 // Items of few rows, which a ragged batch may hold, are the AVX-512 kernel's.
 template <class Unit>
-void attend(const Attention& a, const Pointers& p, const Schedule& schedule, std::int64_t begin, std::int64_t end, char* slice) {
+void attend(const Kernel& kernel, const Attention& a, const Pointers& p, const Schedule& schedule, std::int64_t begin, std::int64_t end,
+            char* slice) {
     tiles::Scratch scratch;
     tiles::carve(a, schedule.item_rows, slice, &scratch);
     for (std::int64_t i = begin; i < end; ++i) {
         const Placed placed = place(a, schedule, i, false);
-        if (placed.item.heads * placed.item.rows <= rows_kernel()->few_rows)
-            rows_kernel()->attend(a, p, schedule, i, i + 1, slice);
+        if (placed.item.heads * placed.item.rows <= kernel.few_rows)
+            kernel.general->attend(kernel, a, p, schedule, i, i + 1, slice);
         else
             tiles::attend_item<Unit>(a, p, schedule, placed, scratch);
     }
@@ -106,29 +103,25 @@ std::string amx_lacks() {
 
 std::string avx512_bf16_lacks() { return Cpuid(7, 1).a >> 5 & 1 ? "" : "the processor lacks AVX512-BF16"; }
 
-template <class Unit> const Kernel* kernel_of(const char* isa, double flops_per_us) {
-    static const Kernel kKernel = [&] {
-        Kernel kernel = *rows_kernel();  // panels, splits and their merge are the same
-        kernel.isa = isa;
-        kernel.score_bf16 = few_bf16_scores();
-        kernel.flops_per_us = flops_per_us;
-        kernel.item_rows = tiles::item_rows;
-        kernel.split_rows = 2 * tiles::kGroup;
-        kernel.slice_bytes = slice_bytes;
-        kernel.attend = attend<Unit>;
-        return kernel;
-    }();
-    return &kKernel;
-}
-
 }  // namespace
 
-const Kernel* tile_kernel(MatrixUnit unit, const Kernel& rows, std::string* why) {
-    static const std::string no_avx512_bf16 = avx512_bf16_lacks(), no_amx = no_avx512_bf16.empty() ? amx_lacks() : no_avx512_bf16;
-    *why = unit == MatrixUnit::amx ? no_amx : no_avx512_bf16;
-    if (!why->empty()) return nullptr;
-    the_rows_kernel.store(&rows, std::memory_order_release);
-    return unit == MatrixUnit::amx ? kernel_of<tiles::Amx>("amx", 500e3) : kernel_of<tiles::Avx512Bf16>("avx512_bf16", 100e3);
+std::string lacks(MatrixUnit unit) {
+    static const std::string avx512_bf16 = avx512_bf16_lacks(), amx = avx512_bf16.empty() ? amx_lacks() : avx512_bf16;
+    return unit == MatrixUnit::amx ? amx : avx512_bf16;
+}
+
+Kernel tile_kernel(MatrixUnit unit, const Kernel& general) {
+    const bool amx = unit == MatrixUnit::amx;
+    Kernel kernel = general;  // whose functions are handed this one: panels and the merge of splits are the same
+    kernel.isa = amx ? "amx" : "avx512_bf16";
+    kernel.general = &general;
+    kernel.score_bf16 = few_bf16_scores();
+    kernel.flops_per_us = amx ? 500e3 : 100e3;
+    kernel.item_rows = tiles::item_rows;
+    kernel.split_rows = 2 * tiles::kGroup;
+    kernel.slice_bytes = slice_bytes;
+    kernel.attend = amx ? attend<tiles::Amx> : attend<tiles::Avx512Bf16>;
+    return kernel;
 }
 
 std::string claim_amx() {
@@ -136,10 +129,8 @@ std::string claim_amx() {
     return refused;
 }
 #else
-const Kernel* tile_kernel(MatrixUnit, const Kernel&, std::string* why) {
-    *why = "it is no instruction set of this architecture";
-    return nullptr;
-}
+std::string lacks(MatrixUnit) { return "it is no instruction set of this architecture"; }
+Kernel tile_kernel(MatrixUnit, const Kernel& general) { return general; }
 std::string claim_amx() { return {}; }
 #endif
 

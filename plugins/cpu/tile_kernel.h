@@ -15,9 +15,12 @@ enum class MatrixUnit { amx, avx512_bf16 };
 // Does the tile kernel run this problem? bf16 q, k and v without scales and dropout, and more rows for a kv head than `few_rows`; out of any type.
 bool tiles_take(const Attention&, std::int64_t few_rows);
 
-// The kernel, for the life of the process, or null and in *why what the machine or the system lacks. `rows` is the AVX-512 kernel: it runs the items
-// of few rows that a ragged batch holds, and merges splits.
-const Kernel* tile_kernel(MatrixUnit, const Kernel& rows, std::string* why);
+// What the machine or the system lacks of it; empty: nothing, as far as can be known without asking for it.
+std::string lacks(MatrixUnit);
+
+// The kernel of a unit that is there. `general` is the AVX-512 kernel, which stays where it is: it runs the items of few rows that a ragged batch
+// holds, and merges splits.
+Kernel tile_kernel(MatrixUnit, const Kernel& general);
 
 // Asks the system, once a process, for the 8 KiB of state that each thread then has in AMX; before amx's kernel runs. Empty: granted; else why not.
 std::string claim_amx();

@@ -69,20 +69,20 @@ void pack_k(const KeyRows& keys, std::int64_t dim, const Shape& shape, Bf16* to)
         }
 }
 
-// One block of keys of every strip; `to` is the block's place in the first strip. Is every value tame: finite, and below 2^60 in magnitude?
+// One block of keys of every strip; `to` is the block's place in the first strip. Is every value bounded: finite, and below 2^60 in magnitude?
 bool pack_v(const KeyRows& keys, std::int64_t dim_v, const Shape& shape, Bf16* to) {
     const __m512i magnitude = _mm512_set1_epi16(0x7FFF), least = _mm512_set1_epi16((127 + 60) << 7);
-    __mmask32 wild = 0;
+    __mmask32 unbounded = 0;
     for (std::int64_t strip = 0; strip < shape.strips; ++strip, to += shape.v_elems_of_strip())
         for (int pair = 0; pair < 16; ++pair) {
             const __m512i even = load_elems(keys.row[2 * pair], strip * kBlock, dim_v),
                           odd = load_elems(keys.row[2 * pair + 1], strip * kBlock, dim_v);
-            wild |= _mm512_cmpge_epi16_mask(_mm512_and_si512(even, magnitude), least);
-            wild |= _mm512_cmpge_epi16_mask(_mm512_and_si512(odd, magnitude), least);
+            unbounded |= _mm512_cmpge_epi16_mask(_mm512_and_si512(even, magnitude), least);
+            unbounded |= _mm512_cmpge_epi16_mask(_mm512_and_si512(odd, magnitude), least);
             _mm512_store_si512(to + pair * 32, _mm512_unpacklo_epi16(even, odd));
             _mm512_store_si512(to + kTileElems + pair * 32, _mm512_unpackhi_epi16(even, odd));
         }
-    return wild == 0;
+    return unbounded == 0;
 }
 
 // One row of q, or zeros, as row `row % 16` of its tiles.

@@ -17,8 +17,6 @@
 namespace rocforge::cpu::tiles {
 namespace {
 
-constexpr float kInfinity = __builtin_huge_valf();
-constexpr float kLowest = -3.402823466e38f;  // the lowest finite float
 constexpr float kLog2e = 1.44269504f;
 constexpr float kMostSum = 0x1p50f;  // with values of v below 2^60 no output overflows
 
@@ -96,17 +94,10 @@ __m512 load_added(const Operand& mask, const void* data, std::int64_t at, __mmas
         if (mask.type == Type::f16) return _mm512_cvtph_ps(halves);
         return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(halves), 16));
     }
-    alignas(64) float element[kTile] = {};
-    for (std::int64_t j = 0; j < kTile; ++j) {
-        if (!(wanted >> j & 1)) continue;
-        const std::int64_t from = at + j * mask.last;
-        if (mask.type == Type::f32)
-            element[j] = static_cast<const float*>(data)[from];
-        else
-            element[j] = mask.type == Type::f16 ? kernels::f32_from_f16(static_cast<const std::uint16_t*>(data)[from])
-                                                : kernels::f32_from_bf16(static_cast<const std::uint16_t*>(data)[from]);
-    }
-    return _mm512_load_ps(element);
+    alignas(64) float added[kTile] = {};
+    for (std::int64_t j = 0; j < kTile; ++j)
+        if (wanted >> j & 1) added[j] = element(mask.type, data, at + j * mask.last);
+    return _mm512_load_ps(added);
 }
 
 // Of the lanes that are wanted, those that a boolean mask keeps.

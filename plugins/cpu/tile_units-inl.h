@@ -2,7 +2,7 @@
 //
 //   scores(q, k, s, softmax)   the 32 x 32 scores of a group and a block of keys; on the way, the softmax of the block before it
 //   output(p, v, o, add)       a group's share of a strip of the output, from `blocks` blocks of keys; added to what is there, or in its place
-//   settle()                   both may leave their result in registers until the next call: it is in memory now
+//   flush()                   both may leave their result in registers until the next call: it is in memory now
 #ifndef ROCFORGE_PLUGINS_CPU_TILE_UNITS_INL_H
 #define ROCFORGE_PLUGINS_CPU_TILE_UNITS_INL_H
 
@@ -27,7 +27,7 @@ public:
     void scores(const Bf16* q, const Bf16* k, float* s, const BlockSoftmax& softmax) {
         const Operands step{q, q + shape_.q_elems_of_tile(), k, kTileElems, 2 * kTileElems};
         first_step<false>(step, nullptr);
-        owed_ = s;
+        pending_ = s;
         for (std::int64_t n = 1; n < shape_.steps; ++n) further_step(step.at(n));
         softmax.run();  // products are still under way
     }
@@ -38,7 +38,7 @@ public:
             first_step<true>(step, o);
         else
             first_step<false>(step, o);
-        owed_ = o;
+        pending_ = o;
         // The strip that comes next in memory is next in time; its lines are all that the copies of a group do not find in L1.
         const char* ahead = reinterpret_cast<const char*>(o + kSquare);
         for (std::int64_t n = 1; n < blocks; ++n, ahead += kLinesAhead * 64) {
@@ -47,10 +47,10 @@ public:
         }
     }
 
-    void settle() {
-        if (!owed_) return;
-        pay<0>(), pay<1>(), pay<2>(), pay<3>();
-        owed_ = nullptr;
+    void flush() {
+        if (!pending_) return;
+        store_pending<0>(), store_pending<1>(), store_pending<2>(), store_pending<3>();
+        pending_ = nullptr;
     }
 
 private:
@@ -60,11 +60,11 @@ private:
         Operands at(std::int64_t n) const { return {a0 + n * a_stride, a1 + n * a_stride, b + n * b_stride, a_stride, b_stride}; }
     };
 
-    template <int kC> void pay() {
-        if (owed_) Tiles::template store<kC>(owed_ + kC * kTileFloats);
+    template <int kC> void store_pending() {
+        if (pending_) Tiles::template store<kC>(pending_ + kC * kTileFloats);
     }
     template <int kC, bool kAdd> void begin(const float* o) {
-        pay<kC>();
+        store_pending<kC>();
         if constexpr (kAdd)
             Tiles::template load<kC>(o + kC * kTileFloats);
         else
@@ -97,7 +97,7 @@ private:
 
     static constexpr int kLinesAhead = 9;  // a step of 8: the next 4 KB
     const Shape& shape_;
-    float* owed_ = nullptr;  // where the square in registers belongs
+    float* pending_ = nullptr;  // where the square in registers belongs
 };
 
 using Amx = TileUnit<AmxTiles>;
@@ -121,7 +121,7 @@ public:
                 tile<false>(a, 2 * kTileElems, b, 2 * kTileElems, blocks, o + c * kTileFloats);
         }
     }
-    void settle() {}
+    void flush() {}
 
 private:
     template <bool kAdd> static void tile(const Bf16* a, std::int64_t a_stride, const Bf16* b, std::int64_t b_stride, std::int64_t steps, float* c) {

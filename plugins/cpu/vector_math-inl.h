@@ -24,9 +24,6 @@ using V = hn::Vec<D>;
 using M = hn::Mask<D>;
 constexpr int kLanes = HWY_LANES(float);
 
-constexpr float kInfinity = __builtin_huge_valf();
-constexpr float kLowest = -3.402823466e38f;  // the lowest finite float
-
 // Relative error of exp_of: kExpError + kExpErrorPerX |x|. The first term is the polynomial's and its sum's, the second that of x log2(e): the
 // constant is log2(e) to within 2e-8, and without FMA the product is rounded too. Harmless where x <= 0: there x e^x >= -0.37.
 constexpr bool kFused = HWY_NATIVE_FMA;
@@ -115,13 +112,6 @@ HWY_INLINE void widen(Type type, const void* data, std::int64_t first, std::int6
     const std::uint16_t* from = static_cast<const std::uint16_t*>(data) + first;
     if (type == Type::bf16) return widen_bf16(from, count, to);
     widen_f16(from, count, to);
-}
-
-// One element of any storage type.
-HWY_INLINE float element(Type type, const void* data, std::int64_t index) {
-    if (type == Type::f32) return static_cast<const float*>(data)[index];
-    const std::uint16_t bits = static_cast<const std::uint16_t*>(data)[index];
-    return type == Type::bf16 ? kernels::f32_from_bf16(bits) : kernels::f32_from_f16(bits);
 }
 
 // from * weight, rounded to nearest even.
