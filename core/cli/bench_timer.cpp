@@ -84,10 +84,15 @@ std::size_t runs_in(double us, double us_of_one) { return static_cast<std::size_
 
 std::optional<Times> time_on_host(const Forward& forward, const rf_args& args, const Budget& budget, const Tell& tell) {
     Times times;
-    for (std::size_t run = 0; run <= budget.least_runs; ++run) {
-        if (!tell(run == 0 ? "warm-up" : fmt::format("run {}/{}", run, budget.least_runs))) return std::nullopt;
-        const double us = forward(args);
-        if (run > 0) times.us.push_back(us);
+    double one_us = 0;
+    for (double spent = 0; spent == 0 || spent < budget.warm_up_us; spent += one_us) {
+        if (!tell("warm-up")) return std::nullopt;
+        one_us = forward(args);
+    }
+    const std::size_t count = std::clamp(runs_in(budget.measure_us, one_us), budget.least_runs, kMostRuns);
+    while (times.us.size() < count) {
+        if (!tell(fmt::format("run {}/{}", times.us.size() + 1, count))) return std::nullopt;
+        times.us.push_back(forward(args));
     }
     std::sort(times.us.begin(), times.us.end());
     return tell("") ? std::optional(times) : std::nullopt;

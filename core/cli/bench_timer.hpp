@@ -22,7 +22,7 @@ namespace rocforge::cli {
 
 struct Budget {
     std::size_t least_runs;
-    double warm_up_us, measure_us;  // of device time; more runs than least_runs are made until it is spent
+    double warm_up_us, measure_us;  // more runs than one, than least_runs, are made until it is spent
 };
 
 struct Times {
@@ -34,7 +34,7 @@ struct Times {
 // Told before a step, as text for a progress line. False: stop.
 using Tell = std::function<bool(const std::string&)>;
 
-// Host memory: one warm-up, then budget.least_runs. Nothing when told to stop.
+// Host memory. Nothing when told to stop.
 std::optional<Times> time_on_host(const Forward& forward, const rf_args& args, const Budget& budget, const Tell& tell);
 
 // The untimed forward between runs.

@@ -98,18 +98,22 @@ Limit Peak::arithmetic(rf_dtype type) {
 
 Limit Peak::reads(const std::vector<std::span<const std::byte>>& spans) const {
     std::vector<std::uint64_t> found(threads_);
-    const auto read = [&](std::size_t thread) {
-        for (const std::span<const std::byte> span : spans) {
-            const std::size_t first = span.size() * thread / threads_, end = span.size() * (thread + 1) / threads_;
-            found[thread] ^= read_all(span.subspan(first, end - first));
-        }
-    };
-    std::vector<double> seconds = rounds_of(threads_, read);
-    std::sort(seconds.begin(), seconds.end());
+    double least = 0;
+    for (const bool ahead : {false, true}) {
+        std::vector<double> seconds = rounds_of(threads_, [&](std::size_t thread) {
+            for (const std::span<const std::byte> span : spans) {
+                const std::size_t first = span.size() * thread / threads_, end = span.size() * (thread + 1) / threads_;
+                found[thread] ^= read_all(span.subspan(first, end - first), ahead);
+            }
+        });
+        std::sort(seconds.begin(), seconds.end());
+        const double median = seconds[seconds.size() / 2];
+        least = ahead ? std::min(least, median) : median;
+    }
     std::size_t bytes = 0;
     for (const std::span<const std::byte> span : spans) bytes += span.size();
     kept = static_cast<float>(found[0]);
-    return {static_cast<double>(bytes) / seconds[seconds.size() / 2] / 1e9, "reads of the same bytes"};
+    return {static_cast<double>(bytes) / least / 1e9, "reads of the same bytes"};
 }
 
 }  // namespace rocforge::cli

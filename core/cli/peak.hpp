@@ -38,8 +38,8 @@ struct Bf16Loop {
     static double flops_per_round();
     static float run(std::size_t rounds);
 };
-// Exclusive or of all whole 8-byte words of the span.
-std::uint64_t read_all(std::span<const std::byte> span);
+// Exclusive or of all whole 8-byte words of the span; `ahead`: with prefetches.
+std::uint64_t read_all(std::span<const std::byte> span, bool ahead);
 
 // Multiplications by the units that the machine has for one type, by name. f32: FMA of the widest vectors. bf16: AMX or AVX-512's dot product where
 // there is one and the operating system allows it, else what f32 reaches. f16: what f32 reaches.
@@ -49,8 +49,8 @@ public:
     // Measures again, some tenths of a second, and gives the best of all times: a neighbour's load lowers one of them.
     Limit arithmetic(rf_dtype type);
 
-    // GB/s of reading these spans once, the median of seven rounds behind one that is not counted, so that what fits into the caches lies there.
-    // Each thread reads an equal part of every span.
+    // GB/s of reading these spans once, the median of seven rounds behind one that is not counted, so that what fits into the caches lies there; the
+    // better of two loops. Each thread reads an equal part of every span.
     Limit reads(const std::vector<std::span<const std::byte>>& spans) const;
 
 private:

@@ -26,7 +26,7 @@ TEST_CASE("the reading loop reads every whole word once, whatever the size and t
                 std::memcpy(&word, bytes.data() + at, 8);
                 want ^= word;
             }
-            CHECK(read_all(std::span(bytes).subspan(from, size)) == want);
+            for (const bool ahead : {false, true}) CHECK(read_all(std::span(bytes).subspan(from, size), ahead) == want);
         }
     }
 }
@@ -49,7 +49,7 @@ TEST_CASE("the bf16 loop adds the same products in every round") {
     }
     const float once = Bf16Loop::run(1);
     CHECK(once != 0);
-    // Sums of up to 5 * 12 chains' products round by 2^-24 each.
+    // Sums of up to 5 rounds of 24 chains' products round by 2^-24 each.
     for (const std::size_t rounds : {2u, 5u}) CHECK(Bf16Loop::run(rounds) == doctest::Approx(once * static_cast<double>(rounds)).epsilon(1e-5));
 }
 
