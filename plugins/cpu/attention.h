@@ -88,14 +88,35 @@ struct Scratch {
     float *peak, *sum, *rescale;    // per row: running maximum, running sum, exp(old maximum - new maximum)
     float *k, *v;                   // widened keys and values of one block
     float* row;                     // one row of q or out
+    char* bf16;                     // FewBf16's
     const void **k_rows, **v_rows;  // per key of the block, and on the path of few rows of the next
     std::int64_t k_stride, v_stride, q_stride, out_stride;
 };
 
-// scores [row][kFewBlockKeys] = q . k for `rows` rows and `keys` keys, and up to three keys more; q and k bf16, dim a multiple of kBf16Dims. k_rows
-// holds the kFewAhead keys that follow, too, for which memory is asked.
-using ScoreBf16 = void (*)(const void* const* k_rows, std::int64_t keys, const void* const* q_rows, std::int64_t rows, std::int64_t dim,
-                           float* scores);
+// Rows of K or V of one block, by their first elements, in whole kFewStep, and the kFewAhead that follow. Memory is asked for a row `ahead` rows
+// before its use.
+struct FewKeys {
+    const void* const* rows;
+    std::int64_t keys, dim, ahead;
+};
+
+// Both products of few rows by a unit for bf16, of K and V that are bf16, used where they lie, and of whole kBf16Dims. Scores and probabilities are
+// [row][kFewBlockKeys].
+struct FewBf16 {
+    // Around the blocks of an item: a unit has a state.
+    void (*begin)();
+    void (*end)();
+    // Queries as scores() reads them, in as many bytes as kMostRows rows have in f32.
+    void (*pack)(const void* const* q_rows, std::int64_t rows, std::int64_t dim, void* packed);
+    // Of all keys of the block, and up to 15 more.
+    void (*scores)(const FewKeys& k, const void* packed, std::int64_t rows, float* scores, char* scratch);
+    // out [row][out_stride] = out * rescale + p * v, even and odd dims of each kBf16Dims apart. Returns the dims that are done: all, or those before
+    // the first sum that is not finite.
+    std::int64_t (*output)(const FewKeys& v, const float* p, std::int64_t rows, const float* rescale, float* out, std::int64_t out_stride,
+                           char* scratch);
+
+    static constexpr std::int64_t kMostRows = 8, kScratchBytes = 21 << 10;
+};
 
 // How a call's items are spread over workers.
 struct Schedule {
@@ -143,7 +164,7 @@ struct Kernel {
     std::int64_t step;        // dims and keys that a micro-kernel takes at once
     std::int64_t few_rows;    // an item of up to so many rows takes the path whose lanes are dims
     bool few_f16, few_bf16;   // which reads these as they are
-    ScoreBf16 score_bf16;     // for few rows of bf16 q and k in place; null: FMA
+    const FewBf16* bf16;      // for their products with bf16; null: FMA
     std::int64_t split_rows;  // the least rows that items are cut to where many are wanted; items of more are not split: enough of them exist
     double flops_per_us;      // a cautious half of what one core reaches: decides whether a call is worth waking workers
     // An item has at most so many rows, and a worker's scratch for items of `rows` rows so many bytes.
@@ -156,8 +177,9 @@ struct Kernel {
 };
 
 constexpr std::int64_t kBlockKeys = 256;     // of items of many rows: 128 folds sums into the output twice as often
-constexpr std::int64_t kFewBlockKeys = 64;   // of items of few rows: a block of K and one of V stay in L1
-constexpr std::int64_t kFewAhead = 32;       // keys ahead of use that a row is asked for: README.md
+constexpr std::int64_t kFewBlockKeys = 128;  // of items of few rows: README.md; half of it where rows of K and V are long
+constexpr std::int64_t kFewStep = 16;        // keys that a unit takes at once, at most: rows are there for whole steps
+constexpr std::int64_t kFewAhead = 32;       // keys, at most, before its use that memory is asked for a row
 constexpr std::int64_t kMaxItemRows = 384;   // beyond, widening K and V costs under 2%
 constexpr std::int64_t kMaxTransposed = 4;   // rows of q or out that are turned at once
 constexpr std::int64_t kMinSplitKeys = 512;  // a split costs an extra pass over its rows' outputs
@@ -188,10 +210,11 @@ inline InPlace in_place(const Attention& a, const Kernel& kernel, bool few) {
             readable(a.v.type) && !a.v_scale.present() && a.dim_v % (few ? kernel.lanes : kernel.step) == 0};
 }
 
-// May Kernel::score_bf16 make the scores of this problem's few rows?
+// May FewBf16 make the scores of this problem's few rows, and their output?
 inline bool bf16_scores(const Attention& a) {
     return a.q.type == Type::bf16 && a.k.type == Type::bf16 && !a.k_scale.present() && a.dim % kBf16Dims == 0;
 }
+inline bool bf16_output(const Attention& a) { return a.v.type == Type::bf16 && !a.v_scale.present() && a.dim_v % kBf16Dims == 0; }
 
 // Bytes of a slice for items of at most `rows` rows; fills *scratch where it is given, for which base is the slice (null: to count alone).
 std::int64_t carve(const Attention&, const Kernel&, std::int64_t rows, char* base, Scratch* scratch);

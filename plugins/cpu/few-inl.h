@@ -1,5 +1,5 @@
 // Attention of a few rows (decode, and speculation's few tokens) over one block of keys, per Highway target: a lane is an element of dim, and four
-// rows share each read of K and V, whose f16 and bf16 are widened in registers. Bound by memory: rows are asked for kFewAhead keys ahead. Scores
+// rows share each read of K and V, whose f16 and bf16 are widened in registers. Bound by memory, which is asked for rows ahead of their use. Scores
 // are [row][kBlock], so that softmax has a key in every lane. Many rows are panels-inl.h's business.
 #if defined(ROCFORGE_CPU_FEW_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef ROCFORGE_CPU_FEW_INL_H
@@ -27,6 +27,8 @@ struct Few {
     template <int kRows> static constexpr int kKeys = kRows == 4 && !kManyRegisters ? 2 : 4;
     // Vectors of V at once; even, as bf16 comes in pairs.
     template <int kRows> static constexpr int kVectors = (kManyRegisters ? 4 : 2) * (kRows < 4 ? 2 : 1);
+    // Rows that share a read of V. f32 comes in longer pieces of fewer rows: memory likes long ones, and L1 keeps V for the rows that follow.
+    template <Type kType> static constexpr int kOutputRows = kType == Type::f32&& kManyRegisters ? 2 : 4;
     static_assert(kBlock % kLanes == 0, "softmax takes whole vectors of keys");
 };
 
@@ -69,11 +71,24 @@ template <Type kType> HWY_INLINE V load_one(const ElementOf<kType>* from) {
         return load_bf16(from);
 }
 
-// The place in a row of element e as load_two and load_one lay it out. dim is of whole vectors.
-HWY_INLINE std::int64_t read_order(Type type, std::int64_t e, std::int64_t dim) {
-    constexpr std::int64_t kPair = 2 * kLanes;
-    const std::int64_t in = e % kPair;
-    return type != Type::bf16 || e - in + kPair > dim ? e : e - in + in / 2 + in % 2 * kLanes;
+// `count` elements, of whole vectors, into the order in which load_two and load_one lay them out, and back.
+HWY_INLINE void to_read_order(Type type, const float* from, std::int64_t count, float* to) {
+    const D d;
+    std::int64_t e = 0;
+    for (; type == Type::bf16 && e + 2 * kLanes <= count; e += 2 * kLanes) {
+        V even, odd;
+        hn::LoadInterleaved2(d, from + e, even, odd);
+        hn::StoreU(even, d, to + e);
+        hn::StoreU(odd, d, to + e + kLanes);
+    }
+    std::copy(from + e, from + count, to + e);
+}
+HWY_INLINE void to_natural_order(Type type, const float* from, std::int64_t count, float* to) {
+    const D d;
+    std::int64_t e = 0;
+    for (; type == Type::bf16 && e + 2 * kLanes <= count; e += 2 * kLanes)
+        hn::StoreInterleaved2(hn::LoadU(d, from + e), hn::LoadU(d, from + e + kLanes), d, to + e);
+    std::copy(from + e, from + count, to + e);
 }
 
 // ---- scores ------------------------------------------------------------------------------------------------------------------------
@@ -127,9 +142,12 @@ HWY_INLINE void ask_for(const void* row, std::int64_t bytes) {
     for (std::int64_t at = 0; at < bytes; at += kCacheLine) hwy::Prefetch(static_cast<const char*>(row) + at);
 }
 
+// Is memory asked between products, or for kKeys rows at once? f32 has a line for few products, and many asked for at once keep loads waiting.
+template <Type kType> constexpr bool kSpread = kType == Type::f32;
+
 // scores[row][0, kKeys) of kRows rows and kKeys keys. q [row][q_stride] in read order; q_stride is dim in whole vectors.
 template <Type kType, int kRows, int kKeys>
-HWY_NOINLINE void score_few_step(const void* const* k_rows, const float* q, std::int64_t q_stride, float* scores) {
+HWY_NOINLINE void score_few_step(const void* const* k_rows, std::int64_t ahead, const float* q, std::int64_t q_stride, float* scores) {
     const D d;
     V sum[kKeys][kRows];
     const ElementOf<kType>* k[kKeys];
@@ -151,6 +169,8 @@ HWY_NOINLINE void score_few_step(const void* const* k_rows, const float* q, std:
         for (int key = 0; key < kKeys; ++key) {
             V first, second;
             load_two<kType>(k[key] + e, first, second);
+            if (kSpread<kType> && ahead)
+                ask_for(static_cast<const ElementOf<kType>*>(k_rows[key + ahead]) + e, 2 * kLanes * std::int64_t{sizeof(*k[key])});
 #pragma GCC unroll 4
             for (int row = 0; row < kRows; ++row) {
                 sum[key][row] = hn::MulAdd(first, rows[0][row], sum[key][row]);
@@ -169,13 +189,13 @@ HWY_NOINLINE void score_few_step(const void* const* k_rows, const float* q, std:
     store_sums<kRows, kKeys>(sum, scores);
 }
 
-// Scores of `keys` keys; writes up to three keys more. k_rows holds the rows of whole steps and those kFewAhead keys on, for which `ask` asks.
-template <Type kType, int kRows>
-HWY_INLINE void score_few(const void* const* k_rows, bool ask, std::int64_t keys, const float* q, std::int64_t q_stride, float* scores) {
+// Scores of all keys; writes up to three keys more.
+template <Type kType, int kRows> HWY_INLINE void score_few(const FewKeys& k, const float* q, std::int64_t q_stride, float* scores) {
     constexpr int kKeys = Few::kKeys<kRows>;
-    for (std::int64_t key = 0; key < keys; key += kKeys) {
-        for (int i = 0; i < kKeys && ask; ++i) ask_for(k_rows[key + i + kFewAhead], q_stride * std::int64_t{sizeof(ElementOf<kType>)});
-        score_few_step<kType, kRows, kKeys>(k_rows + key, q, q_stride, scores + key);
+    for (std::int64_t key = 0; key < k.keys; key += kKeys) {
+        for (int i = 0; i < kKeys && k.ahead && !kSpread<kType>; ++i)
+            ask_for(k.rows[key + i + k.ahead], q_stride * std::int64_t{sizeof(ElementOf<kType>)});
+        score_few_step<kType, kRows, kKeys>(k.rows + key, k.ahead, q, q_stride, scores + key);
     }
 }
 
@@ -230,8 +250,8 @@ HWY_NOINLINE void online_softmax_few(float* scores, std::int64_t keys, float sca
 
 // out [row][out_stride], dims [first, first + kCount * kLanes) in read order, for kRows rows; p [row][kBlock].
 template <Type kType, int kRows, int kCount, bool kExcluding>
-HWY_NOINLINE bool output_few_step(const void* const* v_rows, bool ask, std::int64_t first, std::int64_t keys, const float* p, const float* rescale,
-                                  float* out, std::int64_t out_stride) {
+HWY_NOINLINE bool output_few_step(const FewKeys& rows_of_v, std::int64_t first, const float* p, const float* rescale, float* out,
+                                  std::int64_t out_stride) {
     const D d;
     V sum[kRows][kCount];
 #pragma GCC unroll 4
@@ -239,9 +259,11 @@ HWY_NOINLINE bool output_few_step(const void* const* v_rows, bool ask, std::int6
 #pragma GCC unroll 8
         for (int n = 0; n < kCount; ++n) sum[row][n] = hn::Zero(d);
     }
+    const void* const* const v_rows = rows_of_v.rows;
+    const std::int64_t keys = rows_of_v.keys, ahead = rows_of_v.ahead;
     for (std::int64_t key = 0; key < keys; ++key) {
         const ElementOf<kType>* from = static_cast<const ElementOf<kType>*>(v_rows[key]) + first;
-        if (ask) ask_for(static_cast<const ElementOf<kType>*>(v_rows[key + kFewAhead]) + first, kCount * kLanes * std::int64_t{sizeof(*from)});
+        if (ahead) ask_for(static_cast<const ElementOf<kType>*>(v_rows[key + ahead]) + first, kCount * kLanes * std::int64_t{sizeof(*from)});
         V v[kCount];
         if constexpr (kCount == 1) {
             v[0] = load_one<kType>(from);
@@ -279,21 +301,20 @@ HWY_NOINLINE bool output_few_step(const void* const* v_rows, bool ask, std::int6
     return true;
 }
 
-// All of out_stride, which is dim_v in whole vectors.
+// Dims [first, out_stride), which is dim_v in whole vectors.
 template <Type kType, int kRows>
-HWY_INLINE void output_few(const void* const* v_rows, bool ask, std::int64_t keys, const float* p, const float* rescale, float* out,
-                           std::int64_t out_stride) {
-    std::int64_t first = 0;
+HWY_INLINE void output_few(const FewKeys& v, std::int64_t first, const float* p, const float* rescale, float* out, std::int64_t out_stride) {
     const auto step = [&](auto count) {
         constexpr int kCount = count.value;
         for (; first + kCount * kLanes <= out_stride; first += kCount * kLanes) {
             // As output_rows: what is not finite is made again with excluded keys left out.
-            if (!output_few_step<kType, kRows, kCount, false>(v_rows, ask, first, keys, p, rescale, out, out_stride))
-                output_few_step<kType, kRows, kCount, true>(v_rows, ask, first, keys, p, rescale, out, out_stride);
+            if (!output_few_step<kType, kRows, kCount, false>(v, first, p, rescale, out, out_stride))
+                output_few_step<kType, kRows, kCount, true>(v, first, p, rescale, out, out_stride);
         }
     };
     constexpr int kMost = Few::kVectors<kRows>;
     step(std::integral_constant<int, kMost>());
+    if constexpr (kMost > 4) step(std::integral_constant<int, 4>());
     if constexpr (kMost > 2) step(std::integral_constant<int, 2>());
     step(std::integral_constant<int, 1>());
 }

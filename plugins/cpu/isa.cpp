@@ -53,8 +53,8 @@ Isa tile_isa(const char* name, MatrixUnit unit, const Plain& avx512, const Kerne
     if (!kernel) return {.name = name, .arch = avx512.arch, .missing = avx512.lacks};
     if (std::string missing = lacks(unit); !missing.empty()) return {.name = name, .arch = avx512.arch, .missing = missing};
     Kernel few_bf16 = *kernel;
-    few_bf16.isa = "avx512_bf16";
-    few_bf16.score_bf16 = few_bf16_scores();
+    few_bf16.isa = name;
+    few_bf16.bf16 = cpu::few_bf16(unit);
     return {.name = name, .arch = avx512.arch, .general = *kernel, .tiles = tile_kernel(unit, *kernel), .few_bf16 = few_bf16};
 }
 

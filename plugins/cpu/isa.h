@@ -17,7 +17,7 @@ struct Isa {
     std::string missing = {};             // why it does not run here; empty: it does, and has the general kernel
     Kernel general = {};                  // all of attention
     std::optional<Kernel> tiles = {};     // what tiles_take() takes
-    std::optional<Kernel> few_bf16 = {};  // general with bf16 scores by AVX512-BF16
+    std::optional<Kernel> few_bf16 = {};  // general with few rows' products by the unit
 };
 
 // Every name, best first.

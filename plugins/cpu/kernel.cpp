@@ -32,11 +32,13 @@ struct Task {
     const Sequence& sequence;
     const Item& item;
     const Scratch& scratch;
-    ScoreBf16 score_bf16;  // null: not for this item
     kernels::ExtentRule rule;
-    std::int64_t rows;    // of all heads of the item
-    bool few;             // rows enough for few-inl.h alone
+    std::int64_t rows;  // of all heads of the item
+    bool few;           // rows enough for few-inl.h alone
+    InPlace direct;
     Type k_type, v_type;  // as the products read them: f32 where rows are widened first
+    // Of few rows: a unit for bf16 makes the scores, the output. Null: FMA.
+    const FewBf16 *scores_by, *output_by;
 
     // The batch index that q, out and lse have.
     std::int64_t q_batch() const { return attention.ragged_q ? 0 : item.batch; }
@@ -71,7 +73,7 @@ void pack_few(const Task& task) {
         float* to = scratch.q + r * scratch.q_stride;
         if (task.k_type == Type::bf16) {
             widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, scratch.row);
-            for (std::int64_t e = 0; e < a.dim; ++e) to[read_order(task.k_type, e, a.dim)] = scratch.row[e];
+            to_read_order(task.k_type, scratch.row, a.dim, to);
         } else {
             widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, to);
             std::fill(to + a.dim, to + scratch.q_stride, 0.0f);
@@ -132,6 +134,23 @@ HWY_INLINE void widen_scaled(const Source& source, std::int64_t b, std::int64_t 
     }
 }
 
+// rows[0, count) = first, first + step, ...: for short rows a visible share of their reading, if not done in vectors.
+HWY_INLINE void point_rows(const void** rows, const char* first, std::int64_t step, std::int64_t count) {
+    std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR && HWY_TARGET != HWY_SSE4
+    const hn::ScalableTag<std::uint64_t> d;
+    constexpr std::int64_t kPointers = HWY_LANES(std::uint64_t);
+    static_assert(sizeof(void*) == sizeof(std::uint64_t));
+    HWY_ALIGN std::uint64_t start[kPointers];
+    for (std::int64_t lane = 0; lane < kPointers; ++lane)
+        start[lane] = reinterpret_cast<std::uint64_t>(first) + static_cast<std::uint64_t>(lane * step);
+    auto at = hn::Load(d, start);
+    const auto next = hn::Set(d, static_cast<std::uint64_t>(kPointers * step));
+    for (; i + kPointers <= count; i += kPointers, at = hn::Add(at, next)) hn::StoreU(at, d, reinterpret_cast<std::uint64_t*>(rows + i));
+#endif
+    for (; i < count; ++i) rows[i] = first + i * step;
+}
+
 // Points rows[0, keys) at the block's keys (or values) from `key_first` on, wherever they lie: one run of tokens a page.
 void load_rows(const Task& task, const Source& source, std::int64_t key_first, std::int64_t keys) {
     for (std::int64_t done = 0; done < keys;) {
@@ -139,7 +158,7 @@ void load_rows(const Task& task, const Source& source, std::int64_t key_first, s
         if (source.direct) {
             const std::int64_t bytes = bytes_of(source.operand.type), step = source.operand.sequence * bytes;
             const char* row = static_cast<const char*>(source.data) + source.operand.offset(run.batch, task.item.kv_head, run.token) * bytes;
-            for (std::int64_t i = 0; i < run.count; ++i) source.rows[done + i] = row + i * step;
+            point_rows(source.rows + done, row, step, run.count);
         } else {
             for (std::int64_t i = 0; i < run.count; ++i) {
                 float* to = source.widened + (done + i) * source.stride;
@@ -151,26 +170,36 @@ void load_rows(const Task& task, const Source& source, std::int64_t key_first, s
     }
 }
 
-Source k_of(const Task& task, bool direct) {
+Source k_of(const Task& task) {
     const Attention& a = task.attention;
     const Pointers& p = task.pointers;
     const Scratch& s = task.scratch;
-    return {a.k, p.k, a.k_scale, p.k_scale, a.k_scale_group, a.dim, direct, s.k, s.k_stride, s.k_rows};
+    return {a.k, p.k, a.k_scale, p.k_scale, a.k_scale_group, a.dim, task.direct.k, s.k, s.k_stride, s.k_rows};
 }
-Source v_of(const Task& task, bool direct) {
+Source v_of(const Task& task) {
     const Attention& a = task.attention;
     const Pointers& p = task.pointers;
     const Scratch& s = task.scratch;
-    return {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, direct, s.v, s.v_stride, s.v_rows};
+    return {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, task.direct.v, s.v, s.v_stride, s.v_rows};
 }
 
 // ---- few rows ----------------------------------------------------------------------------------------------------------------------
 
+// Keys of a block: a block of K and one of V stay in L1, or nearly, and each change from one to the other makes memory wait.
+std::int64_t few_block_keys(const Task& task) {
+    constexpr std::int64_t kLongRow = 256;  // bytes
+    const Attention& a = task.attention;
+    return std::max(a.dim * bytes_of(a.k.type), a.dim_v * bytes_of(a.v.type)) > kLongRow ? kFewBlockKeys / 2 : kFewBlockKeys;
+}
+
 // A block's rows of one operand and, where they are read in place, the kFewAhead that follow; the last is repeated beyond.
-void load_few_rows(const Task& task, const Source& source, std::int64_t key_first, std::int64_t keys) {
-    const std::int64_t loaded = source.direct ? std::min(kFewBlockKeys + kFewAhead, task.item.keys.end - key_first) : keys;
-    load_rows(task, source, key_first, loaded);
-    std::fill(source.rows + loaded, source.rows + kFewBlockKeys + kFewAhead, source.rows[loaded - 1]);
+FewKeys load_few_rows(const Task& task, const Source& source, const kernels::Extent& span) {
+    constexpr std::int64_t kBytesAhead = 4096;
+    const std::int64_t keys = span.end - span.first, loaded = source.direct ? std::min(keys + kFewAhead, task.item.keys.end - span.first) : keys;
+    load_rows(task, source, span.first, loaded);
+    std::fill(source.rows + loaded, source.rows + round_up(keys, kFewStep) + kFewAhead, source.rows[loaded - 1]);
+    const std::int64_t ahead = std::clamp<std::int64_t>(kBytesAhead / (source.dim * bytes_of(source.operand.type)), 4, kFewAhead);
+    return {source.rows, keys, source.dim, source.direct ? ahead : 0};
 }
 
 template <Type kType> using TypeConstant = std::integral_constant<Type, kType>;
@@ -182,31 +211,34 @@ template <class Each> HWY_INLINE void with_type(Type type, const Each& each) {
     each(TypeConstant<Type::f16>());
 }
 
-// Rows are taken by four, two and one: the shapes that the products have.
-template <class Each> HWY_INLINE void for_few_rows(std::int64_t rows, const Each& each) {
+// Rows are taken by four, two and one, at most kMost: the shapes that the products have.
+template <int kMost, class Each> HWY_INLINE void for_few_rows(std::int64_t rows, const Each& each) {
     std::int64_t row = 0;
-    for (; row + 4 <= rows; row += 4) each(std::integral_constant<int, 4>(), row);
+    if constexpr (kMost == 4)
+        for (; row + 4 <= rows; row += 4) each(std::integral_constant<int, 4>(), row);
     for (; row + 2 <= rows; row += 2) each(std::integral_constant<int, 2>(), row);
     for (; row < rows; ++row) each(std::integral_constant<int, 1>(), row);
 }
 
-// The first rows ask for all. q_rows: as they are stored.
-void score_few_rows(const Task& task, const void* const* q_rows, std::int64_t keys, bool ask) {
+void score_few_rows(const Task& task, FewKeys k) {
     const Scratch& s = task.scratch;
-    if (task.score_bf16) return task.score_bf16(s.k_rows, keys, q_rows, task.rows, task.attention.dim, s.scores);
+    if (task.scores_by) return task.scores_by->scores(k, s.q, task.rows, s.scores, s.bf16);
     with_type(task.k_type, [&](auto type) {
-        for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
-            score_few<type.value, rows.value>(s.k_rows, ask && row == 0, keys, s.q + row * s.q_stride, s.q_stride, s.scores + row * kFewBlockKeys);
+        for_few_rows<4>(task.rows, [&](auto rows, std::int64_t row) {
+            score_few<type.value, rows.value>(k, s.q + row * s.q_stride, s.q_stride, s.scores + row * kFewBlockKeys);
+            k.ahead = 0;  // the first rows have asked for all
         });
     });
 }
 
-void output_few_rows(const Task& task, std::int64_t keys, bool ask) {
+void output_few_rows(const Task& task, FewKeys v) {
     const Scratch& s = task.scratch;
+    const std::int64_t first = task.output_by ? task.output_by->output(v, s.scores, task.rows, s.rescale, s.out, s.out_stride, s.bf16) : 0;
+    if (first == s.out_stride) return;
     with_type(task.v_type, [&](auto type) {
-        for_few_rows(task.rows, [&](auto rows, std::int64_t row) {
-            output_few<type.value, rows.value>(s.v_rows, ask && row == 0, keys, s.scores + row * kFewBlockKeys, s.rescale + row,
-                                               s.out + row * s.out_stride, s.out_stride);
+        for_few_rows<Few::kOutputRows<type.value>>(task.rows, [&](auto rows, std::int64_t row) {
+            output_few<type.value, rows.value>(v, first, s.scores + row * kFewBlockKeys, s.rescale + row, s.out + row * s.out_stride, s.out_stride);
+            v.ahead = 0;
         });
     });
 }
@@ -222,7 +254,8 @@ void few_probabilities(const Task& task, const PanelRows& panel_rows, const kern
     const bool cut = !panel_rows.all.covers(span.first, span.end), masked = a.mask.present();
     const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
     if (!plain) {
-        scale_and_cap<1>(s.scores, task.rows * (kFewBlockKeys / kLanes), kLanes, a.scale, a.softcap);
+        for (std::int64_t row = 0; row < task.rows; ++row)
+            scale_and_cap<1>(s.scores + row * kFewBlockKeys, round_up(keys, kLanes) / kLanes, kLanes, a.scale, a.softcap);
         if (a.alibi) add_alibi_few(s.scores, span, panel_rows, task.pointers.alibi_slopes, task.rule.diagonal);
         if (masked) apply_mask(s.scores, kStrides, span.first, keys, panel_rows, a.mask, task.pointers.mask, task.item.batch);
         if (cut) exclude_outside_few(s.scores, span, panel_rows, task.rule, task.sequence.len_kv);
@@ -235,32 +268,44 @@ void few_probabilities(const Task& task, const PanelRows& panel_rows, const kern
     if (a.dropout) drop(s.scores, kStrides, span.first, keys, panel_rows, task.pointers.dropout, kept_scale_of(a), task.item.batch * a.head_q);
 }
 
-void attend_few(const Task& task) {
-    const PanelRows panel_rows = rows_of_panel(task.item, 0, task.rule, task.sequence.len_kv);
-    const InPlace direct = in_place(task.attention, task.kernel, true);
-    const Source k = k_of(task, direct.k), v = v_of(task, direct.v);
+// Queries as the scores' unit takes them.
+void pack_few_bf16(const Task& task) {
     const void* q_rows[Panel::kFewRows];
     Rows at(task);
     for (std::int64_t r = 0; r < task.rows; ++r, at.next())
         q_rows[r] = static_cast<const char*>(task.pointers.q) + at.q_offset() * bytes_of(task.attention.q.type);
-    const std::int64_t end = task.item.keys.end;
-    for (std::int64_t first = task.item.keys.first; first < end; first += kFewBlockKeys) {
-        const kernels::Extent span{first, std::min(first + kFewBlockKeys, end)};
-        const std::int64_t keys = span.end - span.first;
-        load_few_rows(task, k, first, keys);
-        load_few_rows(task, v, first, keys);
-        score_few_rows(task, q_rows, keys, direct.k);
+    task.scores_by->pack(q_rows, task.rows, task.attention.dim, task.scratch.q);
+}
+
+void attend_few(const Task& task) {
+    const PanelRows panel_rows = rows_of_panel(task.item, 0, task.rule, task.sequence.len_kv);
+    const Source k = k_of(task), v = v_of(task);
+    const std::int64_t end = task.item.keys.end, step = few_block_keys(task);
+    for (std::int64_t first = task.item.keys.first; first < end; first += step) {
+        const kernels::Extent span{first, std::min(first + step, end)};
+        score_few_rows(task, load_few_rows(task, k, span));
         few_probabilities(task, panel_rows, span);
-        output_few_rows(task, keys, direct.v);
+        output_few_rows(task, load_few_rows(task, v, span));
     }
+}
+
+// One item of few rows. A unit for bf16 has a state, around all blocks.
+void attend_item_of_few(const Task& task) {
+    const FewBf16* unit = task.scores_by ? task.scores_by : task.output_by;
+    if (unit) unit->begin();
+    if (task.scores_by)
+        pack_few_bf16(task);
+    else
+        pack_few(task);
+    attend_few(task);
+    if (unit) unit->end();
 }
 
 // ---- many rows ---------------------------------------------------------------------------------------------------------------------
 
 void load_block(const Task& task, std::int64_t key_first, std::int64_t keys) {
-    const InPlace direct = in_place(task.attention, task.kernel, false);
-    load_rows(task, k_of(task, direct.k), key_first, keys);
-    load_rows(task, v_of(task, direct.v), key_first, keys);
+    load_rows(task, k_of(task), key_first, keys);
+    load_rows(task, v_of(task), key_first, keys);
 }
 
 // One panel of rows against keys [key_first, key_end) of the loaded block that starts at block_first.
@@ -325,8 +370,7 @@ template <class Each> HWY_INLINE void for_outputs(const Task& task, const Each& 
     const std::int64_t dim_v = task.attention.dim_v;
     if (task.few) {
         for (std::int64_t r = 0; r < task.rows; ++r) {
-            const float* out = s.out + r * s.out_stride;
-            for (std::int64_t e = 0; e < dim_v; ++e) s.row[e] = out[read_order(task.v_type, e, dim_v)];
+            to_natural_order(task.v_type, s.out + r * s.out_stride, dim_v, s.row);
             each(r, s.row);
         }
         return;
@@ -373,16 +417,17 @@ void attend_item(const Kernel& kernel, const Attention& attention, const Pointer
                     *placed.sequence,
                     item,
                     scratch,
-                    few && direct.k && bf16_scores(attention) ? kernel.score_bf16 : nullptr,
                     rule_of(attention, *placed.sequence),
                     item.heads * item.rows,
                     few,
+                    direct,
                     direct.k ? attention.k.type : Type::f32,
-                    direct.v ? attention.v.type : Type::f32};
+                    direct.v ? attention.v.type : Type::f32,
+                    few && bf16_scores(attention) ? kernel.bf16 : nullptr,
+                    few && bf16_output(attention) ? kernel.bf16 : nullptr};
     reset_state(task);
     if (few) {
-        pack_few(task);
-        attend_few(task);
+        attend_item_of_few(task);
     } else {
         pack_many(task);
         attend_many(task);
@@ -458,7 +503,7 @@ const Kernel& kernel_here() {
                                 .few_rows = Panel::kFewRows,
                                 .few_f16 = ROCFORGE_CPU_VECTOR_F16,
                                 .few_bf16 = true,
-                                .score_bf16 = nullptr,
+                                .bf16 = nullptr,
                                 .split_rows = 48 / Panel::kRows * Panel::kRows,
                                 .flops_per_us = 6e3 * kLanes,
                                 .item_rows = item_rows,

@@ -23,8 +23,9 @@ struct AmxTiles {
     static void release() { asm volatile("tilerelease"); }
 
     template <int kTo> static void zero() { asm volatile("tilezero %%tmm%c0" ::"i"(kTo)); }
-    template <int kTo> static void load(const void* from) {
-        asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(std::int64_t{64}), "i"(kTo) : "memory");
+    // Rows `stride` bytes apart.
+    template <int kTo> static void load(const void* from, std::int64_t stride = 64) {
+        asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTo) : "memory");
     }
     template <int kFrom> static void store(void* to) {
         asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(std::int64_t{64}), "i"(kFrom) : "memory");

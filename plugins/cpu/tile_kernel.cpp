@@ -115,7 +115,7 @@ Kernel tile_kernel(MatrixUnit unit, const Kernel& general) {
     Kernel kernel = general;  // whose functions are handed this one: panels and the merge of splits are the same
     kernel.isa = amx ? "amx" : "avx512_bf16";
     kernel.general = &general;
-    kernel.score_bf16 = few_bf16_scores();
+    kernel.bf16 = few_bf16(unit);
     kernel.flops_per_us = amx ? 500e3 : 100e3;
     kernel.item_rows = tiles::item_rows;
     kernel.split_rows = 2 * tiles::kGroup;

@@ -19,36 +19,11 @@
 
 #include "plugins/cpu/avx512_begin-inl.h"
 #include "plugins/cpu/tile_item-inl.h"
+#include "software_tiles.hpp"
 
 namespace {
 
 using namespace rocforge::cpu;
-
-// A register that is read before it is written holds NaN.
-struct SoftwareTiles {
-    static unsigned char (&tile(int n))[1024] {
-        alignas(64) static unsigned char tiles[8][1024];
-        return tiles[n];
-    }
-    static void configure() {
-        for (int n = 0; n < 8; ++n) std::memset(tile(n), 0xFF, 1024);
-    }
-    static void release() { configure(); }
-    template <int kTo> static void zero() { std::memset(tile(kTo), 0, 1024); }
-    template <int kTo> static void load(const void* from) { std::memcpy(tile(kTo), from, 1024); }
-    template <int kFrom> static void store(void* to) { std::memcpy(to, tile(kFrom), 1024); }
-    template <int kC, int kA, int kB> static void multiply() {
-        for (int r = 0; r < 16; ++r) {
-            __m512 sum = _mm512_loadu_ps(tile(kC) + r * 64);
-            for (int pair = 0; pair < 16; ++pair) {
-                std::int32_t two = 0;
-                std::memcpy(&two, tile(kA) + r * 64 + pair * 4, sizeof two);
-                sum = _mm512_dpbf16_ps(sum, (__m512bh)_mm512_set1_epi32(two), (__m512bh)_mm512_loadu_si512(tile(kB) + pair * 64));
-            }
-            _mm512_storeu_ps(tile(kC) + r * 64, sum);
-        }
-    }
-};
 
 struct Shape {
     const char* name;

@@ -1,0 +1,156 @@
+// Few rows by units for bf16, without softmax: both products of AMX's order in software, and of AVX512-BF16, against sums in double. What reads K and
+// V where they lie must find rows at any stride, on pages, and fewer than a tile takes. Needs a processor with AVX512-BF16.
+#include <doctest/doctest.h>
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "kernels/common/half.h"
+#include "plugins/cpu/few_bf16.h"
+
+#include "plugins/cpu/avx512_begin-inl.h"
+#include "plugins/cpu/few_tiles-inl.h"
+#include "software_tiles.hpp"
+
+namespace {
+
+using namespace rocforge::cpu;
+
+struct Shape {
+    const char* name;
+    std::int64_t rows, keys, dim;
+    std::int64_t stride;  // elements between rows
+    std::int64_t page;    // rows that follow each other; the pages do so backwards
+};
+const Shape kShapes[] = {
+    {"four rows, whole tiles", 4, 128, 128, 128, 1000},
+    {"one row, one key", 1, 1, 32, 32, 1000},
+    {"three rows, a tile and a half, rows apart", 3, 24, 64, 200, 1000},
+    {"eight rows, pages of 16", 8, 96, 128, 128, 16},
+    {"five rows, pages of 10 that no tile fits", 5, 77, 96, 96, 10},
+    {"six rows of many strips", 6, 33, 480, 512, 32},
+    {"two rows of three strips", 2, 128, 224, 224, 16},
+};
+
+// Aligned as a worker's scratch is.
+template <class T> class Aligned {
+public:
+    explicit Aligned(std::int64_t count) : bytes_(static_cast<std::size_t>(count) * sizeof(T) + 64) {}
+    T* data() { return reinterpret_cast<T*>((reinterpret_cast<std::uintptr_t>(bytes_.data()) + 63) / 64 * 64); }
+
+private:
+    std::vector<char> bytes_;
+};
+
+// A block of K or V, and its rows by their first elements.
+struct Block {
+    std::vector<std::uint16_t> values;
+    std::vector<const void*> rows;
+
+    Block(const Shape& shape, std::mt19937& dice) : values(static_cast<std::size_t>(shape.keys * shape.stride)) {
+        std::uniform_real_distribution<float> value(-1, 1);
+        for (auto& each : values) each = rocforge::kernels::bf16_from_f32(value(dice));
+        const std::int64_t pages = (shape.keys + shape.page - 1) / shape.page;
+        for (std::int64_t key = 0; key < shape.keys; ++key) {
+            // Short of a page, the last one comes first in memory.
+            const std::int64_t page = key / shape.page, tail = shape.keys - (pages - 1) * shape.page;
+            const std::int64_t first = page + 1 == pages ? 0 : tail + (pages - 2 - page) * shape.page;
+            rows.push_back(values.data() + (first + key % shape.page) * shape.stride);
+        }
+        rows.resize(static_cast<std::size_t>((shape.keys + 15) / 16 * 16 + kFewAhead), rows.back());
+    }
+    double at(std::int64_t key, std::int64_t dim) const {
+        return static_cast<double>(rocforge::kernels::f32_from_bf16(static_cast<const std::uint16_t*>(rows[static_cast<std::size_t>(key)])[dim]));
+    }
+    FewKeys keys(const Shape& shape) const { return {rows.data(), shape.keys, shape.dim, 4}; }
+};
+
+// The largest error of the scores, as a share of the products' magnitudes.
+double score_error(const FewBf16& unit, const Shape& shape, std::mt19937& dice) {
+    Shape of_q = shape;
+    of_q.keys = shape.rows, of_q.page = shape.rows;
+    const Block q(of_q, dice), k(shape, dice);
+    Aligned<float> packed(FewBf16::kMostRows * shape.dim), scores(FewBf16::kMostRows * kFewBlockKeys);
+    Aligned<char> scratch(FewBf16::kScratchBytes);
+    unit.begin();
+    unit.pack(q.rows.data(), shape.rows, shape.dim, packed.data());
+    unit.scores(k.keys(shape), packed.data(), shape.rows, scores.data(), scratch.data());
+    unit.end();
+    double most = 0;
+    for (std::int64_t row = 0; row < shape.rows; ++row)
+        for (std::int64_t key = 0; key < shape.keys; ++key) {
+            double sum = 0, magnitude = 0;
+            for (std::int64_t e = 0; e < shape.dim; ++e) sum += q.at(row, e) * k.at(key, e), magnitude += std::abs(q.at(row, e) * k.at(key, e));
+            most = std::max(most, std::abs(static_cast<double>(scores.data()[row * kFewBlockKeys + key]) - sum) / magnitude);
+        }
+    return most;
+}
+
+// The same of the output, which held 2 and is rescaled by a half. From dim `wild` on a value is not finite: those dims must be left as they were.
+double output_error(const FewBf16& unit, const Shape& shape, std::int64_t wild, std::mt19937& dice) {
+    Block v(shape, dice);
+    if (wild < shape.dim) v.values[static_cast<std::size_t>(wild)] = rocforge::kernels::bf16_from_f32(NAN);
+    Aligned<float> p(FewBf16::kMostRows * kFewBlockKeys), out(shape.rows * shape.dim);
+    Aligned<char> scratch(FewBf16::kScratchBytes);
+    std::uniform_real_distribution<float> value(0, 1);
+    // Beyond the last key there may be anything.
+    for (std::int64_t i = 0; i < FewBf16::kMostRows * kFewBlockKeys; ++i) p.data()[i] = i % kFewBlockKeys < shape.keys ? value(dice) : NAN;
+    std::fill_n(out.data(), shape.rows * shape.dim, 2.0f);
+    const std::vector<float> rescale(static_cast<std::size_t>(shape.rows), 0.5f);
+    unit.begin();
+    const std::int64_t done = unit.output(v.keys(shape), p.data(), shape.rows, rescale.data(), out.data(), shape.dim, scratch.data());
+    unit.end();
+    CHECK_MESSAGE((wild < shape.dim ? done <= wild : done == shape.dim), std::string(shape.name), ": ", done, " dims done");
+    CHECK_MESSAGE(done >= wild / kBf16Dims * kBf16Dims - 3 * kBf16Dims, std::string(shape.name), ": ", done, " dims done");
+    double most = 0;
+    for (std::int64_t row = 0; row < shape.rows; ++row)
+        for (std::int64_t e = 0; e < shape.dim; ++e) {
+            double sum = e < done ? 1 : 2, magnitude = 1;
+            for (std::int64_t key = 0; key < shape.keys && e < done; ++key) {
+                const double product = static_cast<double>(p.data()[row * kFewBlockKeys + key]) * v.at(key, e);
+                sum += product, magnitude += std::abs(product);
+            }
+            const std::int64_t at = e / kBf16Dims * kBf16Dims + e % 2 * 16 + e % kBf16Dims / 2;  // even dims of each 32, then odd ones
+            most = std::max(most, std::abs(static_cast<double>(out.data()[row * shape.dim + at]) - sum) / magnitude);
+        }
+    return most;
+}
+
+// p_error: of a probability, as the unit takes it.
+void check(const FewBf16& unit, const char* name, double p_error) {
+    std::mt19937 dice(7);
+    for (const Shape& shape : kShapes) {
+        const std::string where = std::string(name) + ", " + shape.name;
+        CHECK_MESSAGE(score_error(unit, shape, dice) < 1e-6, where);
+        CHECK_MESSAGE(output_error(unit, shape, shape.dim, dice) < p_error, where);
+        CHECK_MESSAGE(output_error(unit, shape, shape.dim - 1, dice) < p_error, where << ", the last dim NaN");
+    }
+}
+
+bool runs() {
+    if (__builtin_cpu_supports("avx512bf16")) return true;
+    MESSAGE("skipped: the processor lacks AVX512-BF16");
+    return false;
+}
+
+}  // namespace
+#include "plugins/cpu/avx512_end-inl.h"
+
+TEST_CASE("AMX's order of tiles gives both products of few rows") {
+    using Software = FewTiles<SoftwareTiles>;
+    static constexpr FewBf16 kSoftware{Software::begin, Software::end, Software::pack, Software::scores, Software::output};
+    if (runs()) check(kSoftware, "tiles", 0x1p-16);  // two bf16 of 8 bits each
+}
+
+TEST_CASE("AVX512-BF16 gives both products of few rows") {
+    if (runs()) check(*few_bf16(MatrixUnit::avx512_bf16), "dots", 0x1p-8);  // one bf16
+}
+#endif
