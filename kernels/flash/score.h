@@ -5,6 +5,7 @@
 
 #include "kernels/common/call.h"
 #include "kernels/common/sequence.h"
+#include "kernels/common/softcap.h"
 #include "kernels/matrix/unit.h"
 #include "kernels/platform/device.h"
 
@@ -102,7 +103,7 @@ public:
     RF_DEVICE float operator()(float product, int column) const {
         const Attention& a = call_.attention;
         float s = product * a.scale;
-        if (a.softcap > 0) s = a.softcap * device::tanh(s / a.softcap);
+        if (a.softcap > 0) s = softcapped(s, a.softcap);
         if (a.alibi) s -= slope_ * distance_to(column);
         if (a.mask.present() && row_.exists && column < keys_left_) s = masked(s, mask_ + column * a.mask.last);
         return s;

@@ -266,8 +266,8 @@ constexpr float kLog2E = 1.4426950408889634f;
 constexpr float kLn2 = 0.6931471805599453f;
 constexpr float kInfinity = __builtin_huge_valf();
 
-// tanh(x) = 1 - 2 / (exp(2 x) + 1), exact at both infinities. Its error is absolute, a few units in the last place of 1: enough for 16-bit storage;
-// kernels/reference/softmax.h has the relative one that float32 wants.
+// tanh(x) = 1 - 2 / (exp(2 x) + 1), exact at both infinities. Its error is absolute, a few units in the last place of 1: for a large x.
+// kernels/common/softcap.h has what a small one takes.
 RF_DEVICE float tanh(float x) { return 1.0f - 2.0f * reciprocal(exp2(x * (2 * kLog2E)) + 1.0f); }
 
 #endif

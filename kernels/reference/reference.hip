@@ -1,6 +1,7 @@
 // The reference kernels: attention's definition, step by step, for every feature, type and stride, without matrix units and without memory that grows
 // with rows x keys. Right everywhere first; tile.h draws who computes what. (Online softmax: Milakov and Gimelshein, arXiv:1805.02867; the split of
 // keys: Dao et al., Flash-Decoding, 2023.)
+#include "kernels/common/softcap.h"
 #include "kernels/platform/device.h"
 #include "kernels/reference/element.h"
 #include "kernels/reference/softmax.h"
@@ -124,7 +125,7 @@ template <class T> RF_DEVICE float score_of(const Block<T>& block, const Row& ro
     const float excluded = device::as_float(kExcludedScore);
     if (j < row.keys.first || j >= row.keys.end || j < block.keys.first || j >= block.keys.end) return excluded;
     float score = a.scale * dot;
-    if (a.softcap != 0) score = a.softcap * exact_tanh(score / a.softcap);
+    if (a.softcap != 0) score = softcapped(score, a.softcap);
     if (a.alibi) {
         const std::int64_t distance = row.i + block.shared.span.rule.diagonal - j;
         score -= device::load(block.p.alibi_slopes + row.head) * static_cast<float>(distance < 0 ? -distance : distance);

@@ -1,4 +1,4 @@
-// The scalar mathematics of one row's softmax in device code: exponentials, the softcap's tanh, what an excluded key looks like, how a row ends.
+// The scalar mathematics of one row's softmax in device code: exponentials, what an excluded key looks like, how a row ends.
 #ifndef ROCFORGE_KERNELS_REFERENCE_SOFTMAX_H
 #define ROCFORGE_KERNELS_REFERENCE_SOFTMAX_H
 
@@ -22,18 +22,6 @@ RF_DEVICE float exp_below(float x, float peak) { return device::exp2((x - peak) 
 
 // What scores are compared with: (-inf) - (-inf) is NaN, so rows without a key so far take 0.
 RF_DEVICE float shift_of(float peak) { return peak == -device::kInfinity ? 0.0f : peak; }
-
-// tanh(x) to 2e-7, relative. An odd polynomial up to 0.6, where 1 - 2 / (e^2x + 1) would cancel.
-RF_DEVICE float exact_tanh(float x) {
-    const float magnitude = __builtin_fabsf(x), z = x * x;
-    float p = -0.0058951584f;
-    p = p * z + 0.020795972f;
-    p = p * z - 0.053783830f;
-    p = p * z + 0.13331924f;
-    p = p * z - 0.33333298f;
-    const float large = __builtin_copysignf(device::tanh(magnitude), x);
-    return magnitude < 0.6f ? x * z * p + x : large;  // NaN takes the second
-}
 
 // The end of a row: what its weighted sum of V is multiplied with, and its lse.
 struct RowEnd {
