@@ -26,7 +26,8 @@ struct TilePlace {
     int chunk0 = 0;  // first chunk of V's dims and the output's that the tile holds
 };
 
-// Careful: a block at an edge may hold values of V that are not finite. Without, run() stops at such a block and says so.
+// Careful: a block at an edge may hold values of V that are not finite, and maxima may be far from 0 (kFar). Without, run() stops at such a block or
+// gives up such a row, and says so.
 template <class T, class Tile, bool General, Paging P, bool Careful> class Worker {
 public:
     using U = matrix::Unit<T>;
@@ -44,7 +45,7 @@ public:
           lane_(device::fresh(device::lane_index())),  // else the addresses of a tile's end would be kept through it
 
           wave_(device::wave_index()),
-          log2_scale_(General ? device::kLog2E : call.attention.scale * device::kLog2E) {
+          log2_scale_(log2_scale(call.attention)) {
 #pragma unroll
         for (int t = 0; t < kRowTiles; ++t) {
 #pragma unroll
@@ -98,11 +99,14 @@ public:
             soften(scores);
             multiply_pv(scores);
         }
-        return true;
+        return kSubtractFirst || !gave_up();
     }
 
-    // Per row of this wave: the largest score (it may lag behind), and the sum of exp(score - that) over all lanes, as run() left them.
-    RF_DEVICE float peak(int tile, int r) const { return General ? peak_[tile][r] : peak_[tile][r] * call_.attention.scale; }
+    // Per row of this wave: the largest product of q and k (General: score; it may lag behind), and the sum of exp(score - that) over all lanes, as
+    // run() left them. Between two peaks lie log2_scale() times their difference powers of two: if each was scaled, each would be rounded.
+    RF_DEVICE float peak(int tile, int r) const { return peak_[tile][r]; }
+    RF_DEVICE static float log2_scale(const Attention& a) { return General ? device::kLog2E : a.scale * device::kLog2E; }
+    RF_DEVICE static float score_of(float peak, const Attention& a) { return General ? peak : peak * a.scale; }
     RF_DEVICE float sum(int tile, int r) const { return U::row_sum(sum_[tile][r]); }
     RF_DEVICE const Acc& out(int tile, int d) const { return out_[tile][d]; }
     RF_DEVICE int lane() const { return lane_; }
@@ -307,9 +311,12 @@ private:
     }
     RF_DEVICE bool voted() const {
         if constexpr (!Tile::kSharedKeys) return wave_vote_;
+        return any_of_words(small_shared());
+    }
+    RF_DEVICE static bool any_of_words(device::SharedAt votes) {
         std::uint32_t any = 0;
 #pragma unroll
-        for (int w = 0; w < Tile::kWaves; ++w) any |= device::load_shared_word(small_shared() + w * 4);
+        for (int w = 0; w < Tile::kWaves; ++w) any |= device::load_shared_word(votes + w * 4);
         return device::uniform(static_cast<int>(any)) != 0;
     }
 
@@ -367,15 +374,14 @@ private:
         for (int t = 0; t < kRowTiles; ++t)
 #pragma unroll
             for (int r = 0; r < kLaneRows; ++r) {
-                const float base = peak_[t][r] == -device::kInfinity ? 0 : General ? peak_[t][r] : peak_[t][r] * log2_scale_;
+                const float base = peak_[t][r] == -device::kInfinity ? 0 : kSubtractFirst ? peak_[t][r] : peak_[t][r] * log2_scale_;
 #pragma unroll
                 for (int n = 0; n < kKeySpans; ++n)
 #pragma unroll
                     for (int e = 0; e < 8; ++e)
                         if (U::lane_row(e) == r) {
-                            // A score near float32's lowest leaves its range in units of log2: the general path subtracts first.
-                            const float p = General ? device::exp2((scores[t][n].get(e) - base) * log2_scale_)
-                                                    : device::exp2(__builtin_fmaf(scores[t][n].get(e), log2_scale_, -base));
+                            const float p = kSubtractFirst ? device::exp2((scores[t][n].get(e) - base) * log2_scale_)
+                                                           : device::exp2(__builtin_fmaf(scores[t][n].get(e), log2_scale_, -base));
                             scores[t][n].set(e, p);
                             sum_[t][r] += p;
                         }
@@ -388,8 +394,10 @@ private:
             float factor[kLaneRows];
 #pragma unroll
             for (int r = 0; r < kLaneRows; ++r) {
-                const float peak = device::larger(peak_[t][r], largest[t][r]);
-                factor[r] = peak == peak_[t][r] ? 1.0f : device::exp2((peak_[t][r] - peak) * log2_scale_);
+                float peak = device::larger(peak_[t][r], largest[t][r]);
+                if (!kSubtractFirst && __builtin_fabsf(scaled(peak)) >= kFar && peak != -device::kInfinity) peak = kGivenUp;
+                const float apart = kSubtractFirst ? (peak_[t][r] - peak) * log2_scale_ : scaled(peak_[t][r]) - scaled(peak);
+                factor[r] = peak == peak_[t][r] ? 1.0f : device::exp2(apart);
                 peak_[t][r] = peak;
                 sum_[t][r] *= factor[r];
             }
@@ -399,6 +407,27 @@ private:
                 for (int e = 0; e < 8; ++e) out_[t][d].set(e, out_[t][d].get(e) * factor[U::lane_row(e)]);
         }
     }
+
+    // What P was computed with, held to its rounding: of a difference of two a compiler would make one multiplication and addition, with one exact.
+    RF_DEVICE float scaled(float peak) const { return device::as_float(device::fresh(device::as_bits(peak * log2_scale_))); }
+
+    // Whether any wave gave up a row, by way of the last keys' place. [all threads, after the last block]
+    RF_DEVICE bool gave_up() const {
+        bool mine = false;
+#pragma unroll
+        for (int t = 0; t < kRowTiles; ++t)
+#pragma unroll
+            for (int r = 0; r < kLaneRows; ++r) mine |= peak_[t][r] == kGivenUp;
+        mine = device::any_in_wave(mine);
+        if (lane_ == 0) device::store_shared_word(k_shared() + wave_ * 4, mine);
+        Group<Tile>::meet();
+        return any_of_words(k_shared());
+    }
+
+    // How P follows from scores and their maximum: as exp2((score - peak) * scale), or in one operation as exp2(score * scale - peak * scale). There
+    // the second product is rounded and the first is not: far from 0 that is whole powers of two, in the P of the largest score itself.
+    static constexpr bool kSubtractFirst = General || Careful;
+    static constexpr float kGivenUp = device::kInfinity;  // a peak: no score is above it, and P is 0
 
     const Call& call_;
     const TilePlace place_;

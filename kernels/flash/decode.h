@@ -43,7 +43,7 @@ struct Partials {
     RF_DEVICE float* sum_of(std::int64_t slot, int row) const { return sums + (slot * rows + row) * 2; }
 };
 
-// A wave's {peak, sum} of a row in shared memory, behind the votes.
+// A wave's {peak, sum} of a row in shared memory, behind the votes. The peaks here and in the workspace are as Worker::peak() is.
 template <class Tile> RF_DEVICE device::SharedAt wave_sum(device::SharedAt small, int wave, int row) {
     return small + (Tile::kWaves * 4 + (wave * 16 + row) * 8);
 }
@@ -73,7 +73,9 @@ template <class Tile, class W> RF_DEVICE void leave(const W& worker) {
 }
 
 // Row `row` of the tile over `parts` results in shared memory: peak and sum, and eight neighbouring dims of the unnormalised output.
-template <class Tile> RF_DEVICE RowSum merged(device::SharedAt groups, device::SharedAt small, int parts, int row, int chunk, float (&x)[8]) {
+template <class Tile, class W> RF_DEVICE RowSum merged(const W& worker, const Attention& a, int parts, int row, int chunk, float (&x)[8]) {
+    const device::SharedAt groups = worker.groups_shared(), small = worker.small_shared();
+    const float log2_scale = W::log2_scale(a);
     RowSum total{-device::kInfinity, 0};
 #pragma unroll
     for (int i = 0; i < 8; ++i) x[i] = 0;
@@ -82,7 +84,7 @@ template <class Tile> RF_DEVICE RowSum merged(device::SharedAt groups, device::S
 #pragma unroll 1
     for (int p = 0; p < parts; ++p) {
         const float peak = device::load_shared_float(wave_sum<Tile>(small, p, row));
-        const float factor = peak == -device::kInfinity ? 0.0f : exp(peak - total.peak);
+        const float factor = peak == -device::kInfinity ? 0.0f : device::exp2((peak - total.peak) * log2_scale);
         total.sum += device::load_shared_float(wave_sum<Tile>(small, p, row) + 4) * factor;
         const device::SharedAt from = groups + (p * Tile::kGroupBytes + (row * Tile::kOutDim + chunk * 8) * 4);
 #pragma unroll
@@ -102,7 +104,8 @@ template <class T, class Tile, class W> RF_DEVICE void store_tile(const W& worke
         if (chunk >= chunks) continue;
         const Row row = worker.row(number);
         float x[8];
-        const Finished done = finish(merged<Tile>(worker.groups_shared(), worker.small_shared(), parts, number, chunk, x), call, row.head);
+        const RowSum total = merged<Tile>(worker, call.attention, parts, number, chunk, x);
+        const Finished done = finish({W::score_of(total.peak, call.attention), total.sum}, call, row.head);
 #pragma unroll
         for (int i = 0; i < 8; ++i) x[i] *= done.factor;
         device::store_words(out_row(call, span, row.head, row.i) + (chunk0 + chunk) * 16, narrowed<T>(x));
@@ -111,13 +114,13 @@ template <class T, class Tile, class W> RF_DEVICE void store_tile(const W& worke
 }
 
 // What this block found, from its waves to a slot of the workspace.
-template <class Tile, class W> RF_DEVICE void hand_in(const W& worker, const Partials& partials, std::int64_t slot, int rows) {
+template <class Tile, class W> RF_DEVICE void hand_in(const W& worker, const Attention& a, const Partials& partials, std::int64_t slot, int rows) {
 #pragma unroll 1
     for (int at = device::fresh(device::thread_index()); at < rows * Tile::kOutChunks; at += Tile::kThreads) {
         const int number = at / Tile::kOutChunks, chunk = at % Tile::kOutChunks;
         if (chunk * 8 >= partials.dims) continue;
         float x[8];
-        const RowSum total = merged<Tile>(worker.groups_shared(), worker.small_shared(), Tile::kWaves, number, chunk, x);
+        const RowSum total = merged<Tile>(worker, a, Tile::kWaves, number, chunk, x);
         float* output = partials.output_of(slot, number) + chunk * 8;
         device::store_words(output, {device::as_bits(x[0]), device::as_bits(x[1]), device::as_bits(x[2]), device::as_bits(x[3])});
         device::store_words(output + 4, {device::as_bits(x[4]), device::as_bits(x[5]), device::as_bits(x[6]), device::as_bits(x[7])});
@@ -154,9 +157,9 @@ struct HandedIn {
           low(device::load_words(partials.output_of(slot, row) + chunk * 8)),
           high(device::load_words(partials.output_of(slot, row) + chunk * 8 + 4)) {}
 
-    RF_DEVICE void add_to(RowSum& sum, float (&x)[8]) const {
+    RF_DEVICE void add_to(RowSum& sum, float (&x)[8], float log2_scale) const {
         const float peak = device::larger(sum.peak, total.peak), base = peak == -device::kInfinity ? 0.0f : peak;
-        const float before = exp(sum.peak - base), factor = exp(total.peak - base);
+        const float before = device::exp2((sum.peak - base) * log2_scale), factor = device::exp2((total.peak - base) * log2_scale);
         sum = {peak, sum.sum * before + total.sum * factor};
 #pragma unroll
         for (int i = 0; i < 4; ++i) {
@@ -167,10 +170,11 @@ struct HandedIn {
 };
 
 // What all sharers handed in, to shared memory, as waves leave their results: `parts` of them, of which part p has sharers p, p + parts, ...
-template <class Tile, class W> RF_DEVICE int gather(const W& worker, const Partials& partials, const Sharers& sharers, int rows) {
+template <class Tile, class W> RF_DEVICE int gather(const W& worker, const Attention& a, const Partials& partials, const Sharers& sharers, int rows) {
     constexpr int kAtOnce = 8;  // read before the first is used: the latency of the cache is met once for all of them
     const int items = rows * Tile::kOutChunks, fitting = quotient(Tile::kThreads, items);
     const int parts = fitting < 1 ? 1 : fitting < Tile::kWaves ? fitting : Tile::kWaves;
+    const float log2_scale = W::log2_scale(a);
 #pragma unroll 1
     for (int at = device::fresh(device::thread_index()); at < items * parts; at += Tile::kThreads) {
         const int part = quotient(at, items), item = at - part * items, number = item / Tile::kOutChunks, chunk = item % Tile::kOutChunks;
@@ -187,7 +191,7 @@ template <class Tile, class W> RF_DEVICE int gather(const W& worker, const Parti
             }
 #pragma unroll
             for (int i = 0; i < kAtOnce; ++i)
-                if (first + i * parts < sharers.count) handed[i].add_to(total, x);
+                if (first + i * parts < sharers.count) handed[i].add_to(total, x, log2_scale);
         }
         const device::SharedAt to = worker.groups_shared() + (part * Tile::kGroupBytes + (number * Tile::kOutDim + chunk * 8) * 4);
 #pragma unroll
@@ -219,12 +223,13 @@ RF_DEVICE void attend_part(const Call& call, const Band<Tile>& band, int tile, i
     int parts = Tile::kWaves;
     if (sharers.count > 1) {
         const Partials partials = Partials::of<Tile>(again);
-        hand_in<Tile>(worker, partials, sharers.slot(static_cast<int>(static_cast<unsigned>(device::block_x()) - sharers.first)), rows);
+        hand_in<Tile>(worker, again.attention, partials, sharers.slot(static_cast<int>(static_cast<unsigned>(device::block_x()) - sharers.first)),
+                      rows);
         const std::int64_t band_number = place.sequence * again.cut.row_blocks + quotient(place.row0, Tile::kRows);
         const std::int64_t counter =
             (band_number * again.attention.head_kv + place.kv_head) * passes_of<Tile>(again) + place.chunk0 / Tile::kOutChunks;
         if (!last_of(sharers.count, again.zeroed + counter, worker.small_shared())) return;
-        parts = gather<Tile>(worker, partials, sharers, rows);
+        parts = gather<Tile>(worker, again.attention, partials, sharers, rows);
     }
     store_tile<T, Tile>(worker, call, place.sequence, rows, parts);
 }

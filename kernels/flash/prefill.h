@@ -36,7 +36,7 @@ template <class T, class Tile, class W> RF_DEVICE void store_rows(const W& worke
 #pragma unroll
         for (int r = 0; r < U::kLaneRows; ++r) {
             const Row row = worker.row(worker.row_number(t, r));
-            done[r] = finish({worker.peak(t, r), worker.sum(t, r)}, call, row.head);
+            done[r] = finish({W::score_of(worker.peak(t, r), call.attention), worker.sum(t, r)}, call, row.head);
             if (row.exists && chunk0 == 0 && U::column(worker.lane(), 0) == 0) store_lse(call, span, row.head, row.i, done[r].lse);
         }
         if constexpr (Tile::kQuery == QueryHome::shared) {

@@ -33,6 +33,9 @@ struct Row {
 
 // The running maximum may lag behind by 2^kLag: rescaling the output waits until then. P is at most 2^8, sums stay far inside float32.
 constexpr float kLag = 8;
+// Where a row's maximum is so far from 0, in units of log2, it is subtracted before anything else (Worker::kSubtractFirst). Below, its rounding is at
+// most 2^-5, and lse's error no more than that of rounding lse.
+constexpr float kFar = 1 << 20;
 
 // Keys [first, end).
 struct Keys {
