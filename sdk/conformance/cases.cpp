@@ -196,11 +196,32 @@ void non_finite(Table& t) {
     });
 }
 
+// Scores so large that a rounding of one, or of what stands for it, is a factor of the softmax: what is compared has to be subtracted first. Over few
+// rows and over more than a few, for which kernels differ.
+template <class Add> void far_numbers(const Add& add) {
+    for (const auto& [rows, where] : {std::pair<std::int64_t, std::string>{3, "-few-rows"}, {40, ""}}) {
+        const auto far = [&add, rows = rows, where = where](const char* name, const std::function<void(Case&)>& describe) {
+            add(name + where, [&](Case& c) { seqs(c, rows, 70), describe(c); });
+        };
+        far("logits-of-1e9-one-key-each", [](Case& c) { c.q.amplitude = c.k.amplitude = 6e4; });
+        // Exact products, which log2(e) makes no float of.
+        far("equal-logits-of-1e10", [](Case& c) { c.q = {32512, true, false}, c.k = {65280, true, false}; });
+        far("equal-logits-of-minus-1e10", [](Case& c) { c.q = {-32512, true, false}, c.k = {65280, true, false}; });
+        far("scale-1e30", [](Case& c) { c.scale = 1e30f; });
+        far("scale-near-the-largest", [](Case& c) { c.scale = 3e38f, c.q = {0.05, true, false}; });
+        far("softcap-1e5", [](Case& c) { softcap(c, 1e5f); });
+        far("softcap-3e38", [](Case& c) { softcap(c, 3e38f); });
+        far("softcap-1e6-and-nan-behind-lengths", [](Case& c) { softcap(c, 1e6f), kv_lengths(c, {61, 7}), c.hide_nan = true; });
+        far("alibi-from-2^24", [](Case& c) { c.features |= RF_F_ALIBI, c.diagonal = std::int64_t{1} << 24; });
+        far("alibi-from-2^40", [](Case& c) { c.features |= RF_F_ALIBI, c.diagonal = std::int64_t{1} << 40; });
+    }
+}
+
 void numbers(Table& t) {
     for (const rf_dtype type : kFloats) {
         const std::string suffix = std::string("-") + name_of(type);
-        const auto add = [&](const char* name, const std::function<void(Case&)>& describe) {
-            t.add(std::string("numbers/") + name + suffix, [&](Case& c) { c.type = type, describe(c); });
+        const auto add = [&](const std::string& name, const std::function<void(Case&)>& describe) {
+            t.add(std::string("numbers/").append(name).append(suffix), [&](Case& c) { c.type = type, describe(c); });
         };
         // At such logits nearly every row's softmax is one key's, exactly, for the textbook formula too: E says nothing, and what is left of the
         // tolerance is its floor. Twin keys give every row two maxima so close that the rounding of a logit shows in out, hence in E.
@@ -225,6 +246,7 @@ void numbers(Table& t) {
         add("softcap-tiny", [](Case& c) { softcap(c, 0.01f); });
         add("softcap-of-large-logits", [](Case& c) { softcap(c, 30), c.q.amplitude = c.k.amplitude = 100; });
         add("growing-maximum", [](Case& c) { c.features |= RF_F_ALIBI, seqs(c, 3, 260), c.diagonal = 300; });
+        far_numbers(add);
     }
 }
 

@@ -97,6 +97,7 @@ void decode(Table& t) {
     add("deterministic", [](Case& c) { c.features |= RF_F_DETERMINISTIC; });
     add("tokens-before-heads", [](Case& c) { c.layout = Layout::bshd, heads(c, 4, 2); });
     add("no-lse", [](Case& c) { c.features &= ~RF_F_LSE; });
+    add("logits-of-1e9", [](Case& c) { c.q.amplitude = c.k.amplitude = 6e4; });
     add("nan-in-the-last-key", [](Case& c) { c.pokes = {{'v', 0, 0, 999, -1, NAN}}, seqs(c, 3, 1000), heads(c, 2, 2); });
 }
 
@@ -137,6 +138,8 @@ void prefill(Table& t) {
     add("nan-in-k-under-causal", [](Case& c) { seqs(c, 200, 200), heads(c, 2, 2), c.pokes = {{'k', 0, 0, 63, 0, NAN}, {'k', 0, 1, 128, -1, NAN}}; });
     add("infinity-in-v-under-causal", [](Case& c) { heads(c, 1, 1), c.pokes = {{'v', 0, 0, 70, 1, INFINITY}}; });
     add("logits-of-1e4", [](Case& c) { c.q.amplitude = 150, c.k = {150, false, true}, heads(c, 1, 1); });
+    add("logits-of-1e9", [](Case& c) { c.q.amplitude = c.k.amplitude = 6e4, c.dim = 128; });
+    add("logits-of-1e9-in-pages-of-4", [](Case& c) { c.q.amplitude = c.k.amplitude = 6e4, paged(c, 4, {140, 33}); });
     add("growing-maximum", [](Case& c) { c.features = (c.features & ~RF_F_CAUSAL) | RF_F_ALIBI, c.diagonal = 200; });
     add("v-near-65504", [](Case& c) { c.v.amplitude = 65504; });
 }
