@@ -27,6 +27,10 @@ struct AmxTiles {
     template <int kTo> static void load(const void* from, std::int64_t stride = 64) {
         asm volatile("tileloadd (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(stride), "i"(kTo) : "memory");
     }
+    // What is read once: it need not stay in L1.
+    template <int kTo> static void load_passing(const void* from) {
+        asm volatile("tileloaddt1 (%0,%1,1), %%tmm%c2" ::"r"(from), "r"(std::int64_t{64}), "i"(kTo) : "memory");
+    }
     template <int kFrom> static void store(void* to) {
         asm volatile("tilestored %%tmm%c2, (%0,%1,1)" ::"r"(to), "r"(std::int64_t{64}), "i"(kFrom) : "memory");
     }

@@ -1,7 +1,8 @@
-// One item on a matrix unit: chunks of keys outside, groups of 32 rows inside, and in a group block after block of 32 keys, so that
+// One item on a matrix unit: chunks of keys outside, groups of 32 rows inside. While a group's scores are made, a few blocks of 32 keys at a time,
+// the group before it gets its output, a few strips of 32 dims at a time; the softmax runs beside the products of both:
 //
-//   scores of block n + 1  |  softmax of block n            run side by side,
-//   output of the group                                     follows once the next group's first scores are under way.
+//   scores of 2 blocks, group g + 1  ->  strips of output, group g  ->  2 more blocks  ->  ...
+//   softmax, row by row, of the blocks that went before
 //
 // Part of tile_kernel.cpp: compiled for AVX-512 alone.
 #ifndef ROCFORGE_PLUGINS_CPU_TILE_ITEM_INL_H
@@ -20,11 +21,14 @@
 namespace rocforge::cpu::tiles {
 namespace {
 
+constexpr std::int64_t kBurst = 2;  // blocks of scores between strips of output: queries and probabilities stay in L1
+
 // A group of rows and the blocks of the chunk that some of them attend to: [first_block, end_block).
 struct Group {
     std::int64_t index;
     kernels::Extent all;  // keys that every row attends to
     std::int64_t first_block, end_block;
+    int place = 0;  // which of the two places for probabilities and sums is its own
 
     std::int64_t blocks() const { return end_block - first_block; }
 };
@@ -42,7 +46,9 @@ public:
           rule_(rule_of(a, *placed.sequence)),
           rules_(a, p, placed.item.batch, rule_.diagonal),
           total_(placed.item.heads * placed.item.rows),
-          unit_(shape_) {}
+          unit_(shape_),
+          softmax_(rules_, shape_),
+          strip_(shape_.strips) {}
 
     void run() {
         pack_queries();
@@ -50,7 +56,7 @@ public:
         std::fill(scratch_.minus_peak, scratch_.minus_peak + groups * kGroup, -kLowest);
         std::fill(scratch_.sums, scratch_.sums + groups * kGroup * kTile, 0.0f);
         std::fill(scratch_.started, scratch_.started + groups, false);
-        std::fill(scratch_.chunk_sums, scratch_.chunk_sums + kGroup * kTile, 0.0f);
+        std::fill(scratch_.chunk_sums, scratch_.chunk_sums + 2 * kGroup * kTile, 0.0f);
         // From a multiple of a block, so that a diagonal crosses one block of each group.
         for (chunk_ = item_.keys.first / kBlock * kBlock; chunk_ < item_.keys.end; chunk_ += shape_.chunk) {
             pack_chunk();
@@ -107,9 +113,11 @@ private:
         const kernels::Extent rows = rows_covered(item_, g * kGroup, std::min((g + 1) * kGroup, total_));
         const kernels::Extent any = clipped(rule_.any_of_rows(rows.first, rows.end, sequence_.len_kv));
         const std::int64_t low = std::max(any.first, chunk_), high = std::min(any.end, chunk_ + shape_.chunk);
-        if (low >= high) return {g, {0, 0}, 0, 0};
-        return {g, clipped(rule_.all_of_rows(rows.first, rows.end, sequence_.len_kv)), (low - chunk_) / kBlock,
-                (high - chunk_ + kBlock - 1) / kBlock};
+        if (low >= high) return {.index = g, .all = {0, 0}, .first_block = 0, .end_block = 0};
+        return {.index = g,
+                .all = clipped(rule_.all_of_rows(rows.first, rows.end, sequence_.len_kv)),
+                .first_block = (low - chunk_) / kBlock,
+                .end_block = (high - chunk_ + kBlock - 1) / kBlock};
     }
     // Of the split's keys.
     kernels::Extent clipped(const kernels::Extent& keys) const {
@@ -136,63 +144,73 @@ private:
 
     const Bf16* q_of(const Group& group) const { return scratch_.q + group.index * 2 * shape_.q_elems_of_tile(); }
     Bf16* k_of(std::int64_t block) const { return scratch_.k + block * shape_.k_elems_of_block(); }
+    Bf16* p_of(const Group& group) const { return scratch_.p + group.place * shape_.p_elems(); }
+    float* chunk_sums_of(const Group& group) const { return scratch_.chunk_sums + group.place * kGroup * kTile; }
     float* minus_peak_of_group(const Group& group) const { return scratch_.minus_peak + group.index * kGroup; }
 
-    // One group against the chunk. Its last softmax and its output are left to the next group, or to finish_group().
-    void attend(const Group& group) {
+    // One group against the chunk: its scores, and the output of the group before it. Its own output is left to the next group, or to finish_group().
+    void attend(Group group) {
         if (group.blocks() <= 0) return;
         if (!v_bounded_ || (rules_.plain && far(minus_peak_of_group(group)))) {
             finish_group();
             return attend_carefully(group);
         }
+        group.place = 1 - group_.place;
+        GroupRows& rows = rows_[group.place];
+        if (!rules_.plain || excludes(group)) rows = rows_of(group.index);
+        softmax_.pace(group.blocks(), group.blocks() * shape_.steps + (open_ ? shape_.strips * group_.blocks() : 0));
         // A new row learns its maximum from the first block; best from one that all its rows attend to, since they need one.
         std::int64_t start = group.first_block;
         while (start + 1 < group.end_block && cut(group, start)) ++start;
         if (cut(group, start)) start = group.first_block;
         for (std::int64_t n = 0; n < group.blocks(); ++n) {
             const std::int64_t block = n == 0 ? start : group.first_block + n - (group.first_block + n <= start ? 1 : 0);
-            unit_.scores(q_of(group), k_of(block), scratch_.s, softmax_);
-            if (n == 0) {
-                end_group();
-                open_ = true;
-                group_ = group;
-                if (!rules_.plain || excludes(group)) rows_ = rows_of(group.index);
-            }
-            softmax_ = {scratch_.s,
-                        scratch_.p + block * 2 * kTileElems,
-                        scratch_.chunk_sums,
-                        minus_peak_of_group(group),
-                        &rules_,
-                        &rows_,
-                        chunk_ + block * kBlock,
-                        cut(group, block),
-                        n == 0 && !scratch_.started[group.index]};
+            float* s = scratch_.s + softmax_.square() * kSquare;
+            unit_.scores(q_of(group), k_of(block), s, softmax_);
+            softmax_.queue({.s = s,
+                            .p = p_of(group) + block * 2 * kTileElems,
+                            .sums = chunk_sums_of(group),
+                            .minus_peak = minus_peak_of_group(group),
+                            .rules = &rules_,
+                            .rows = &rows,
+                            .key_first = chunk_ + block * kBlock,
+                            .cut = cut(group, block),
+                            .first = n == 0 && !scratch_.started[group.index]});
+            if (n % kBurst == kBurst - 1 || n == group.blocks() - 1) add_output_before(shape_.strips * (n + 1) / group.blocks());
         }
+        group_ = group;
+        open_ = true;
+        group_end_ = softmax_.queued();
+        strip_ = 0;
+        if constexpr (!Unit::kOverlaps) finish_group();
     }
 
     // Ends the group that is under way, if one is.
     void finish_group() {
-        if (!open_) return;
         unit_.flush();
-        softmax_.run();
-        end_group();
+        softmax_.arrived();
+        add_output_before(shape_.strips);
         unit_.flush();
     }
 
-    // The open group's probabilities are there: its sums and its output, or all of it again where the stale maximum was too low.
-    void end_group() {
-        if (!open_) return;
-        open_ = false;
-        softmax_ = {};
-        if (take_sums(group_)) return add_output(group_);
-        unit_.flush();
-        attend_carefully(group_);
+    // The group before: its strips of output before `end`; or all of it again where its stale maximum turns out to be too low.
+    void add_output_before(std::int64_t end) {
+        if (open_) {
+            open_ = false;
+            softmax_.finish(group_end_);
+            if (!take_sums(group_)) {
+                unit_.flush();
+                attend_carefully(group_);
+                strip_ = shape_.strips;
+            }
+        }
+        for (; strip_ < end; ++strip_) add_strip(group_, strip_, softmax_);
     }
 
     // Moves the chunk's sums to the rows'; false, and nothing is moved, if one is too large, infinite or NaN.
     bool take_sums(const Group& group) const {
         const __m512 most = _mm512_set1_ps(kMostSum);
-        float *from = scratch_.chunk_sums, *to = scratch_.sums + group.index * kGroup * kTile;
+        float *from = chunk_sums_of(group), *to = scratch_.sums + group.index * kGroup * kTile;
         std::uint32_t wrong = 0;
         for (std::int64_t r = 0; r < kGroup; ++r) wrong |= _mm512_cmp_ps_mask(_mm512_load_ps(from + r * kTile), most, _CMP_NLE_UQ);
         for (std::int64_t r = 0; r < kGroup; ++r, from += kTile, to += kTile) {
@@ -202,28 +220,26 @@ private:
         return !wrong;
     }
 
-    void add_output(const Group& group) {
-        float* o = scratch_.o + group.index * shape_.o_floats_of_group();
+    void add_strip(const Group& group, std::int64_t strip, SoftmaxRows& rows) {
         const std::int64_t skipped = group.first_block * 2 * kTileElems;
-        for (std::int64_t strip = 0; strip < shape_.strips; ++strip, o += kSquare)
-            unit_.output(scratch_.p + skipped, scratch_.v + strip * shape_.v_elems_of_strip() + skipped, group.blocks(), o,
-                         scratch_.started[group.index]);
-        scratch_.started[group.index] = true;
+        unit_.output(p_of(group) + skipped, scratch_.v + strip * shape_.v_elems_of_strip() + skipped, group.blocks(),
+                     scratch_.o + group.index * shape_.o_floats_of_group() + strip * kSquare, scratch_.started[group.index], rows);
+        if (strip == shape_.strips - 1) scratch_.started[group.index] = true;
     }
 
     // The same with the exact maximum of the chunk and with values of v that are excluded left out of the products, in steps that follow each other.
     void attend_carefully(const Group& group) {
+        SoftmaxRows none(rules_, shape_);
         for (std::int64_t block = group.first_block; block < group.end_block; ++block)
-            unit_.scores(q_of(group), k_of(block), scratch_.all_s + block * kSquare, {});
+            unit_.scores(q_of(group), k_of(block), scratch_.all_s + block * kSquare, none);
         unit_.flush();
-        rows_ = rows_of(group.index);
+        const GroupRows rows = rows_of(group.index);
         for (std::int64_t block = group.first_block; block < group.end_block; ++block)
-            to_logits(scratch_.all_s + block * kSquare, rules_, rows_, chunk_ + block * kBlock);
+            to_logits(scratch_.all_s + block * kSquare, rules_, rows, chunk_ + block * kBlock);
         for (std::int64_t r = 0; r < kGroup; ++r) probabilities_of_row(group, r);
         if (v_bounded_ || !excludes(group)) {
-            add_output(group);
-            unit_.flush();
-            return;
+            for (std::int64_t strip = 0; strip < shape_.strips; ++strip) add_strip(group, strip, none);
+            return unit_.flush();
         }
         for (std::int64_t r = 0; r < kGroup; ++r) add_output_of_row(group, r);
         scratch_.started[group.index] = true;
@@ -247,7 +263,7 @@ private:
                 sum = _mm512_add_ps(sum, p[half]);
                 p[half] = _mm512_mask_blend_ps(_mm512_cmp_ps_mask(x, excluded, _CMP_EQ_OQ), p[half], minus_zero);
             }
-            _mm512_store_si512(scratch_.p + block * 2 * kTileElems + r * kBlock, to_bf16(p[0], p[1]));
+            _mm512_store_si512(p_of(group) + block * 2 * kTileElems + r * kBlock, to_bf16(p[0], p[1]));
         }
         float* sums = scratch_.sums + (group.index * kGroup + r) * kTile;
         const __m512 rescale = _mm512_set1_ps(before == after ? 1.0f : std::exp2((after - before) * rules_.unit_log2));
@@ -267,7 +283,7 @@ private:
             __m512 sum[2] = {add ? _mm512_load_ps(o) : _mm512_setzero_ps(), add ? _mm512_load_ps(o + kTileFloats) : _mm512_setzero_ps()};
             for (std::int64_t block = group.first_block; block < group.end_block; ++block)
                 for (std::int64_t key = 0; key < kBlock; ++key) {
-                    const Bf16 p = scratch_.p[block * 2 * kTileElems + r * kBlock + key];
+                    const Bf16 p = p_of(group)[block * 2 * kTileElems + r * kBlock + key];
                     if (p == 0x8000) continue;
                     const Bf16* v = scratch_.v + strip * shape_.v_elems_of_strip() + block * 2 * kTileElems + key / 2 * 32;
                     for (int half = 0; half < 2; ++half)
@@ -343,10 +359,12 @@ private:
 
     std::int64_t chunk_ = 0;  // first key
     bool v_bounded_ = true;   // v of the chunk: large probabilities cannot overflow the output, and 0 * v is 0
-    bool open_ = false;       // is a group under way?
-    Group group_{};
-    GroupRows rows_{};        // of the group under way, where its rules need them
-    BlockSoftmax softmax_{};  // of the block whose scores came last
+    SoftmaxRows softmax_;
+    GroupRows rows_[2]{};         // by place, where the groups' rules need them
+    Group group_{};               // the group before, whose output is due
+    bool open_ = false;           // are its sums still to be taken?
+    std::int64_t group_end_ = 0;  // its softmax is through when so many blocks are
+    std::int64_t strip_;          // the first of its strips that is still to come
 };
 
 }  // namespace

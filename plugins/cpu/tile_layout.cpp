@@ -24,13 +24,13 @@ std::int64_t carve(const Attention& a, std::int64_t rows, char* base, Scratch* s
         .q = elems(groups * 2 * shape.q_elems_of_tile()),
         .k = elems(blocks * shape.k_elems_of_block()),
         .v = elems(shape.strips * shape.v_elems_of_strip()),
-        .p = elems(blocks * 2 * kTileElems),
+        .p = elems(2 * shape.p_elems()),
         .o = floats(groups * shape.o_floats_of_group()),
-        .s = floats(kSquare),
+        .s = floats(shape.squares * kSquare),
         .all_s = floats(blocks * kSquare),
         .minus_peak = floats(groups * kGroup),
         .sums = floats(groups * kGroup * kTile),
-        .chunk_sums = floats(kGroup * kTile),
+        .chunk_sums = floats(2 * kGroup * kTile),
         .started = take(groups, static_cast<bool*>(nullptr)),
     };
     if (scratch) *scratch = laid;

@@ -27,6 +27,7 @@ constexpr std::int64_t kGroup = 32;                // rows that are computed tog
 constexpr std::int64_t kBlock = 32;                // keys of one step of p * v; also the dims of a step and of a strip
 constexpr std::int64_t kSquare = 4 * kTileFloats;  // f32 of 32 x 32
 constexpr std::int64_t kChunkBlocks = 8;           // blocks of keys that are packed at once, unless dims are large
+constexpr std::int64_t kMostSquares = 6;           // of scores that wait for their softmax
 constexpr std::int64_t kMaxRows = 1024;            // of an item: packing K and V then costs some 3% of the products
 constexpr std::int64_t kMinRows = 64;
 
@@ -34,31 +35,35 @@ constexpr std::int64_t kMinRows = 64;
 
 // The problem in tiles.
 struct Shape {
-    std::int64_t steps;   // of 32 dims
-    std::int64_t strips;  // of 32 dims of v
-    std::int64_t chunk;   // keys that are packed at once
+    std::int64_t steps;    // of 32 dims
+    std::int64_t strips;   // of 32 dims of v
+    std::int64_t chunk;    // keys that are packed at once
+    std::int64_t squares;  // of scores in use: the fewer, the surer they are in L1; the shorter a block's products, the more wait for their softmax
 
     explicit Shape(const Attention& a)
         : steps((a.dim + kBlock - 1) / kBlock),
           strips((a.dim_v + kBlock - 1) / kBlock),
           // K and V of a chunk stay within 256 KiB of L2.
-          chunk(kBlock * (steps + strips <= 16 ? kChunkBlocks : kChunkBlocks / 2)) {}
+          chunk(kBlock * (steps + strips <= 16 ? kChunkBlocks : kChunkBlocks / 2)),
+          squares(2 + (kMostSquares - 2 + steps - 1) / steps) {}
 
     std::int64_t q_elems_of_tile() const { return steps * kTileElems; }
     std::int64_t k_elems_of_block() const { return steps * 2 * kTileElems; }
     std::int64_t v_elems_of_strip() const { return chunk / kBlock * 2 * kTileElems; }
+    std::int64_t p_elems() const { return chunk / kBlock * 2 * kTileElems; }
     std::int64_t o_floats_of_group() const { return strips * kSquare; }
 };
 
 // One worker's slice.
 struct Scratch {
-    Bf16 *q, *k, *v, *p;
+    Bf16 *q, *k, *v;
+    Bf16* p;  // of two groups
     float* o;
-    float* s;           // of one block
+    float* s;           // a few squares
     float* all_s;       // of all blocks of a chunk: the careful path
     float* minus_peak;  // [row] the running maximum's negative; the lowest float stands for none
     float* sums;        // [row][16 lanes]
-    float* chunk_sums;  // [32 rows][16 lanes]
+    float* chunk_sums;  // [two groups][32 rows][16 lanes]
     bool* started;      // [group]: is anything in o yet?
 };
 

@@ -193,36 +193,38 @@ inline bool far(const float* minus_peak) {
 }
 inline bool lowest(const float* minus_peak) { return std::find(minus_peak, minus_peak + kGroup, -kLowest) != minus_peak + kGroup; }
 
-// One block's scores on their way to probabilities.
+// One block's scores on their way to probabilities: prepare(), then row by row in SoftmaxRows.
 struct BlockSoftmax {
-    float* s = nullptr;  // null: no block
-    Bf16* p = nullptr;
-    float* sums = nullptr;  // [32][16]
-    float* minus_peak = nullptr;
-    const Rules* rules = nullptr;
-    const GroupRows* rows = nullptr;
-    std::int64_t key_first = 0;
-    bool cut = false;    // some row's extent ends within the block
-    bool first = false;  // of its rows' blocks: it shows the maximum that they keep
+    float* s;
+    Bf16* p;
+    float* sums;  // [32][16]
+    float* minus_peak;
+    const Rules* rules;
+    const GroupRows* rows;
+    std::int64_t key_first;
+    bool cut;                      // some row's extent ends within the block
+    bool first;                    // of its rows' blocks: it shows the maximum that they keep
+    const float* minus = nullptr;  // once it is prepared: p = 2^(SoftmaxRows' factor * s + minus), a row
 
-    void run() const {
-        if (!s) return;
+    // A block of a plain problem that is neither cut nor the first has nothing to prepare.
+    void prepare() {
         static constexpr float kNone[kGroup] = {};
+        minus = rules->plain ? minus_peak : kNone;
         if (!rules->plain)
             to_logits(s, *rules, *rows, key_first);
         else if (cut)
             exclude(s, *rows, key_first);
-        const __m512 factor = _mm512_set1_ps(rules->plain ? rules->scale : 1.0f);
-        if (first) {
-            for (std::int64_t r = 0; r < kGroup; ++r) minus_peak[r] = minus_peak_of(s, 1, r, factor);
-            // The careful path's case, to which an infinite sum leads; so are rows of which an uncut block shows no maximum above the lowest float.
-            if (rules->plain && (far(minus_peak) || (!cut && lowest(minus_peak)))) sums[0] = kInfinity;
-        }
+        if (first) show_peaks();
         if (!rules->plain) shift();
-        to_probabilities(factor, rules->plain ? minus_peak : kNone);
     }
 
 private:
+    void show_peaks() const {
+        const __m512 factor = _mm512_set1_ps(rules->plain ? rules->scale : 1.0f);
+        for (std::int64_t r = 0; r < kGroup; ++r) minus_peak[r] = minus_peak_of(s, 1, r, factor);
+        // The careful path's case, to which an infinite sum leads; so are rows of which an uncut block shows no maximum above the lowest float.
+        if (rules->plain && (far(minus_peak) || (!cut && lowest(minus_peak)))) sums[0] = kInfinity;
+    }
     // Natural logits to differences from the maximum in units of log2.
     void shift() const {
         for (std::int64_t r = 0; r < kGroup; ++r)
@@ -230,18 +232,86 @@ private:
                 _mm512_store_ps(at,
                                 _mm512_mul_ps(_mm512_add_ps(_mm512_load_ps(at), _mm512_set1_ps(minus_peak[r])), _mm512_set1_ps(rules->unit_log2)));
     }
-    // p = 2^(factor * s - peak), and the sums.
-    void to_probabilities(__m512 factor, const float* minus) const {
-        for (std::int64_t r = 0; r < kGroup; ++r) {
-            const float* from = score_row(s, r);
-            const __m512 minus_row = _mm512_set1_ps(minus[r]);
-            const __m512 low = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(from), factor, minus_row));
-            const __m512 high = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(from + kTileFloats), factor, minus_row));
-            float* sum = sums + r * kTile;
-            _mm512_store_ps(sum, _mm512_add_ps(_mm512_load_ps(sum), _mm512_add_ps(low, high)));
-            _mm512_store_si512(p + r * kBlock, to_bf16(low, high));
+};
+
+// The softmax of one block after the other, four rows at a time, so that a matrix unit can run it between its products. Few squares of scores go
+// round: each is in L1 when it is written again.
+class SoftmaxRows {
+public:
+    struct Quad {
+        const float* s;
+        Bf16* p;
+        float* sums;
+        const float* minus;
+    };
+
+    SoftmaxRows(const Rules& rules, const Shape& shape) : squares_(shape.squares), factor_(rules.plain ? rules.scale : 1.0f) {}
+
+    // The square for the next block's scores; free, if need be, once rows have run.
+    std::int64_t square() {
+        finish(queued_ - squares_ + 1);
+        return queue_at_;
+    }
+    // The block whose scores come there: in memory with the unit's next call, at the latest.
+    void queue(const BlockSoftmax& block) {
+        block_[queue_at_] = block;
+        queue_at_ = after(queue_at_);
+        ++queued_;
+    }
+    // The unit's word: all scores of blocks that were queued are in memory.
+    void arrived() {
+        for (; arrived_ < queued_ * kQuads; arrived_ += kQuads, arrive_at_ = after(arrive_at_)) block_[arrive_at_].prepare();
+    }
+    std::int64_t queued() const { return queued_; }  // blocks so far
+    // Runs what arrived of the first so many blocks.
+    void finish(std::int64_t blocks) { catch_up(std::min(blocks * kQuads, arrived_) - done_); }
+    // Runs so many quads at once.
+    void catch_up(std::int64_t quads) {
+        const __m512 factor = _mm512_set1_ps(factor_);
+        for (; quads > 0; --quads) {
+            const Quad quad = next();
+#pragma GCC unroll 4
+            for (int r = 0; r < 4; ++r) run(quad, r, factor);
         }
     }
+
+    // So many blocks in so many steps of the unit.
+    void pace(std::int64_t blocks, std::int64_t steps) { pace_ = (blocks * kQuads * kOne + steps - 1) / steps; }
+    // The quads to run beside the next step.
+    std::int64_t due() {
+        credit_ = credit_ % kOne + pace_;
+        return std::min(credit_ / kOne, arrived_ - done_);
+    }
+    float factor() const { return factor_; }
+    Quad next() {
+        const BlockSoftmax& block = block_[run_at_];
+        const std::int64_t n = done_ & (kQuads - 1);
+        if (n == kQuads - 1) run_at_ = after(run_at_);
+        ++done_;
+        return {block.s + (n + (n & 4)) * 4 * kTile, block.p + n * 4 * kBlock, block.sums + n * 4 * kTile, block.minus + n * 4};
+    }
+    // One row: its probabilities, and their sum.
+    [[gnu::always_inline]] static void run(const Quad& quad, int r, __m512 factor) {
+        const __m512 minus = _mm512_set1_ps(quad.minus[r]);
+        const float* s = quad.s + r * kTile;
+        const __m512 low = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(s), factor, minus));
+        const __m512 high = exp2_of(_mm512_fmadd_ps(_mm512_load_ps(s + kTileFloats), factor, minus));
+        float* sum = quad.sums + r * kTile;
+        _mm512_store_ps(sum, _mm512_add_ps(_mm512_load_ps(sum), _mm512_add_ps(low, high)));
+        _mm512_store_si512(quad.p + r * kBlock, to_bf16(low, high));
+    }
+
+private:
+    static constexpr std::int64_t kQuads = kGroup / 4;  // of a block; rows of a quad lie in one tile
+    static constexpr std::int64_t kOne = 1 << 16;       // quad, in the pace's fixed point
+    std::int64_t after(std::int64_t square) const { return square + 1 == squares_ ? 0 : square + 1; }
+
+    const std::int64_t squares_;
+    const float factor_;
+    BlockSoftmax block_[kMostSquares];                        // by square
+    std::int64_t queue_at_ = 0, arrive_at_ = 0, run_at_ = 0;  // squares
+    std::int64_t queued_ = 0, arrived_ = 0, done_ = 0;        // blocks; quads
+    std::int64_t pace_ = 0, credit_ = 0;                      // quads a step
 };
 
 }  // namespace

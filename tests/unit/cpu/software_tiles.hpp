@@ -24,6 +24,7 @@ struct SoftwareTiles {
     template <int kTo> static void load(const void* from, std::int64_t stride = 64) {
         for (int row = 0; row < 16; ++row) std::memcpy(tile(kTo) + row * 64, static_cast<const char*>(from) + row * stride, 64);
     }
+    template <int kTo> static void load_passing(const void* from) { load<kTo>(from); }
     template <int kFrom> static void store(void* to) { std::memcpy(to, tile(kFrom), 1024); }
     template <int kC, int kA, int kB> static void multiply() {
         for (int r = 0; r < 16; ++r) {

@@ -39,6 +39,9 @@ const Shape kShapes[] = {
     {"wild values in the last chunk, none excluded", 40, 288, 32, 64, false, 0, 270},
     {"wild values in the last chunk, causal", 300, 300, 64, 64, true, 0, 270},
     {"wild values in the first chunk", 64, 290, 64, 160, true, 0, 3},
+    {"one step and one strip: four rows' softmax beside each product", 128, 520, 16, 16, false, 0, -1},
+    {"one step and one strip, causal, a later key outgrows the maximum", 200, 520, 32, 32, true, 250, -1},
+    {"chunks of four blocks, a row beside every other product", 96, 300, 320, 256, true, 0, -1},
 };
 
 template <class Unit> std::vector<float> run(const Shape& shape) {
