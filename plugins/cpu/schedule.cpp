@@ -252,10 +252,11 @@ Placed place(const Attention& a, const Schedule& schedule, std::int64_t index, b
     std::int64_t rest = index - first_of(s);
     const std::int64_t split = merging ? 0 : rest % s.splits;
     if (!merging) rest /= s.splits;
-    // A causal sequence's last rows attend to the most keys: longest first, so that workers end together.
-    const std::int64_t whole = rest, block = rest % s.row_blocks, row_block = a.causal ? s.row_blocks - 1 - block : block;
-    rest /= s.row_blocks;
-    const std::int64_t chunk = rest % s.head_chunks, kv_head = rest / s.head_chunks, first_head = chunk * s.heads_per_item;
+    // A causal sequence's last rows attend to the most keys: theirs come first, of all heads, so that workers end together.
+    const std::int64_t whole = rest, heads = a.head_kv * s.head_chunks;
+    const std::int64_t row_block = a.causal ? s.row_blocks - 1 - rest / heads : rest % s.row_blocks;
+    const std::int64_t head_chunk = a.causal ? rest % heads : rest / s.row_blocks;
+    const std::int64_t kv_head = head_chunk / s.head_chunks, first_head = head_chunk % s.head_chunks * s.heads_per_item;
 
     Item item{.batch = found - schedule.sequences, .kv_head = kv_head, .head_first = kv_head * a.group() + first_head};
     item.heads = std::min(s.heads_per_item, a.group() - first_head);

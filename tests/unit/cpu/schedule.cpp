@@ -1,0 +1,63 @@
+// The order in which workers draw the items of a call, and that it is a permutation: kernels and the merge of splits both go by place().
+#include <doctest/doctest.h>
+
+#include <cstdint>
+#include <set>
+#include <tuple>
+
+#include "plugins/cpu/attention.h"
+
+using namespace rocforge::cpu;
+
+namespace {
+
+// 4 query heads for each of 3 kv heads, two of them an item; 2,048 rows in blocks of 512.
+constexpr std::int64_t kLength = 2048, kRows = 512, kItems = 3 * 2 * kLength / kRows;
+
+Attention attention(bool causal) {
+    return {.batch = 1, .head_q = 12, .head_kv = 3, .max_seq_q = kLength, .max_seq_kv = kLength, .dim = 64, .dim_v = 64, .causal = causal};
+}
+Sequence sequence(std::int64_t splits) {
+    return {.len_q = kLength,
+            .len_kv = kLength,
+            .heads_per_item = 2,
+            .rows_per_item = kRows,
+            .head_chunks = 2,
+            .row_blocks = kLength / kRows,
+            .splits = splits};
+}
+
+}  // namespace
+
+TEST_CASE("the items of a causal sequence come longest first over all heads") {
+    const Attention a = attention(true);
+    const Sequence s = sequence(1);
+    const Schedule schedule{.sequences = &s, .count = 1};
+    std::int64_t longest = kLength;
+    for (std::int64_t i = 0; i < kItems; ++i) {
+        const Item item = place(a, schedule, i, false).item;
+        CHECK(item.keys.end - item.keys.first <= longest);
+        longest = item.keys.end - item.keys.first;
+    }
+}
+
+TEST_CASE("every row of every head is one item's, and its splits are merged where they were left") {
+    for (const bool causal : {false, true})
+        for (const std::int64_t splits : {1, 2}) {
+            const Attention a = attention(causal);
+            const Sequence s = sequence(splits);
+            const Schedule schedule{.sequences = &s, .count = 1, .split_keys = kLength / splits};
+            std::set<std::tuple<std::int64_t, std::int64_t>> seen;
+            for (std::int64_t whole = 0; whole < kItems; ++whole) {
+                const Item merged = place(a, schedule, whole, true).item;
+                CHECK(merged.kv_head == merged.head_first / 4);
+                seen.insert({merged.head_first, merged.row_first});
+                for (std::int64_t split = 0; split < splits; ++split) {
+                    const Item item = place(a, schedule, whole * splits + split, false).item;
+                    CHECK(std::tie(item.head_first, item.row_first) == std::tie(merged.head_first, merged.row_first));
+                    CHECK(item.slot == (splits == 1 ? -1 : merged.slot + split));
+                }
+            }
+            CHECK(seen.size() == kItems);
+        }
+}
