@@ -47,7 +47,7 @@ public:
           rules_(a, p, placed.item.batch, rule_.diagonal),
           total_(placed.item.heads * placed.item.rows),
           unit_(shape_),
-          softmax_(rules_, shape_),
+          softmax_(rules_, Unit::kOverlaps ? shape_.squares : 1),
           strip_(shape_.strips) {}
 
     void run() {
@@ -155,7 +155,7 @@ private:
             finish_group();
             return attend_carefully(group);
         }
-        group.place = 1 - group_.place;
+        if constexpr (Unit::kOverlaps) group.place = 1 - group_.place;
         GroupRows& rows = rows_[group.place];
         if (!rules_.plain || excludes(group)) rows = rows_of(group.index);
         softmax_.pace(group.blocks(), group.blocks() * shape_.steps + (open_ ? shape_.strips * group_.blocks() : 0));
@@ -229,7 +229,7 @@ private:
 
     // The same with the exact maximum of the chunk and with values of v that are excluded left out of the products, in steps that follow each other.
     void attend_carefully(const Group& group) {
-        SoftmaxRows none(rules_, shape_);
+        SoftmaxRows none(rules_, 1);
         for (std::int64_t block = group.first_block; block < group.end_block; ++block)
             unit_.scores(q_of(group), k_of(block), scratch_.all_s + block * kSquare, none);
         unit_.flush();

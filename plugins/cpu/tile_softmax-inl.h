@@ -245,7 +245,7 @@ public:
         const float* minus;
     };
 
-    SoftmaxRows(const Rules& rules, const Shape& shape) : squares_(shape.squares), factor_(rules.plain ? rules.scale : 1.0f) {}
+    SoftmaxRows(const Rules& rules, std::int64_t squares) : squares_(squares), factor_(rules.plain ? rules.scale : 1.0f) {}
 
     // The square for the next block's scores; free, if need be, once rows have run.
     std::int64_t square() {
