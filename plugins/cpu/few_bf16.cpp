@@ -211,7 +211,7 @@ std::int64_t output(const FewKeys& v, const float* p, std::int64_t rows, const f
     return first;
 }
 
-// AMX beside dots: a single row, of which a tile holds one and no more, is left to these.
+// AMX beside dots, to which a single row is left: tiles hold one row in sixteen then, and from cache take longer.
 struct Amx {
     using Tiles = FewTiles<tiles::AmxTiles>;
 
