@@ -145,10 +145,19 @@ BoxedTensors boxed_tensors(const Attention& a, const Numbers& n) {
             boxed_mask(a)};
 }
 
+// A softcap beyond magnifies tanh's absolute error, of a row's block together, and ALiBi's distances round a block's scores by one factor. The
+// portable kernels take each element by itself.
+bool loses_digits(const Attention& a) {
+    constexpr float kMostSoftcap = 1e4f;
+    constexpr std::int64_t kMostDistance = 1 << 20;  // at 2^24 and a slope of 1/8 an error was 1.2 times its tolerance
+    const bool near = a.diagonal >= -kMostDistance && a.diagonal <= kMostDistance && a.max_seq_q + a.max_seq_kv <= kMostDistance;
+    return a.softcap > kMostSoftcap || (a.alibi && !near);
+}
+
 }  // namespace
 
 bool takes(const Attention& a, const Machine& machine) {
-    if (machine.family != Family::sm90 || widest(a) > Dim256Large::kDim) return false;
+    if (machine.family != Family::sm90 || widest(a) > Dim256Large::kDim || loses_digits(a)) return false;
     const Numbers& n = numbers_for(a, machine);
     if (box_keys(a, n) % kSwizzledRows != 0) return false;
     constexpr std::int64_t kMost = std::int64_t{1} << 30;  // tiles and pages are numbered, tokens addressed in 31 bits

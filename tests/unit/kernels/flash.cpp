@@ -102,6 +102,10 @@ TEST_CASE("Hopper's kernels with features of their own") {
     const Row rows[] = {
         {[](Attention& a) { a.softcap = 30; }, "flash_hopper_bf16_128_softcap"},
         {[](Attention& a) { a.softcap = 30, a.scale = -1; }, "flash_hopper_bf16_128_softcap"},
+        {[](Attention& a) { a.softcap = 1e4f; }, "flash_hopper_bf16_128_softcap"},
+        {[](Attention& a) { a.softcap = 1.1e4f; }, "flash_prefill_bf16_128_general"},
+        {[](Attention& a) { a.alibi = true, a.diagonal = -(1 << 20); }, "flash_hopper_bf16_128_alibi"},
+        {[](Attention& a) { a.alibi = true, a.diagonal = (1 << 20) + 1; }, "flash_prefill_bf16_128_general"},
         {[](Attention& a) { a.alibi = true; }, "flash_hopper_bf16_128_alibi"},
         {[](Attention& a) { a.mask.type = Type::boolean; }, "flash_hopper_bf16_128_mask"},
         {[](Attention& a) { a.mask.type = Type::f32; }, "flash_hopper_bf16_128_general"},
