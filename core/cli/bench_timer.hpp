@@ -3,7 +3,7 @@
 // On a device that lends a clock each run stands between two marks. Before the first mark an untimed forward over one key writes 256 MiB: it empties
 // the caches, so that decode does not find its K and V there, and keeps the device busy while the host enqueues the run, so that the marks do not
 // measure the launch. It has the measured problem's heads, rows and types, so that as a rule it runs the same kernel, whose instructions stay where
-// they are. PyTorch's do_bench does the same with a buffer of that size that it zeroes by a few instructions.
+// they are. Triton's do_bench does the same with a buffer of that size that it zeroes by a few instructions.
 #pragma once
 
 #include <rocforge/rocforge.h>

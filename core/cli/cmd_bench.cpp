@@ -301,7 +301,7 @@ constexpr const char* kHelp =
 FLOPs are 4*batch*head_q*seq_q*seq_kv*dim, halved when causal; GB/s counts K and V once. min .. max is the spread of the runs.
 
 On a CPU: the median of 7 runs, or of as many as take 100 ms, after a warm-up of 300 ms, by the host's clock; what fits into the caches stays there from
-run to run. "of limit" is the share of what the same threads of this machine reach, measured before and behind the runs (the better counts):
+run to run. "of limit" is the share of what this process's processors reach, measured before and behind the runs (the better counts):
 multiplications by its fastest unit for the type (FMA, AVX-512 bf16, AMX), for one query a sequence the reading of the same K and V.
 On a GPU: the median of 7 runs or of as many as take 100 ms (1000 at most) after a warm-up of 50 ms, by the device's own clock where the backend lends
 it, a mark before and one behind each run. Before each run, outside its marks, a forward of like shape that writes 256 MiB empties the caches and keeps the device

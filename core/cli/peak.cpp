@@ -84,16 +84,13 @@ void use_processors(std::size_t count) {
     if (sched_setaffinity(0, sizeof chosen, &chosen) != 0) throw Quit(Status::kBackend, "--threads: the operating system refused the affinity");
 }
 
-Limit Peak::arithmetic(rf_dtype type) {
-    if (same(type, kBF16) && !bf16_.name.empty()) {
-        bf16_.rate = std::max(bf16_.rate, best_gflops(threads_, Bf16Loop::flops_per_round(), Bf16Loop::run));
-        return bf16_;
-    }
+Limit Peak::arithmetic(rf_dtype type) const {
+    if (const std::string unit = Bf16Loop::unit(); same(type, kBF16) && !unit.empty())
+        return {best_gflops(threads_, Bf16Loop::flops_per_round(), Bf16Loop::run), unit};
     const double flops = 2.0 * FmaLoop::kChains * static_cast<double>(FmaLoop::lanes());
     // A fixed point of x = x * a + b, nearly: values stay of order 1.
     const auto loop = [](std::size_t rounds) { return FmaLoop::run(rounds, 0.9999f, 1e-4f); };
-    f32_.rate = std::max(f32_.rate, best_gflops(threads_, flops, loop));
-    return f32_;
+    return {best_gflops(threads_, flops, loop), "FMA f32"};
 }
 
 Limit Peak::reads(const std::vector<std::span<const std::byte>>& spans) const {

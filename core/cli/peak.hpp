@@ -46,8 +46,8 @@ std::uint64_t read_all(std::span<const std::byte> span, bool ahead);
 class Peak {
 public:
     explicit Peak(std::size_t threads) : threads_(threads) {}
-    // Measures again, some tenths of a second, and gives the best of all times: a neighbour's load lowers one of them.
-    Limit arithmetic(rf_dtype type);
+    // The best of seven rounds, a tenth of a second.
+    Limit arithmetic(rf_dtype type) const;
 
     // GB/s of reading these spans once, the median of seven rounds behind one that is not counted, so that what fits into the caches lies there; the
     // better of two loops. Each thread reads an equal part of every span.
@@ -55,7 +55,6 @@ public:
 
 private:
     std::size_t threads_;
-    Limit f32_{0, "FMA f32"}, bf16_{0, Bf16Loop::unit()};
 };
 
 }  // namespace rocforge::cli

@@ -113,7 +113,8 @@ constexpr double kTileFlops = 2.0 * 16 * 16 * 32;  // one TDPBF16PS: 16 x 32 tim
 float amx_products(std::size_t rounds) {
     alignas(64) static const auto kTiles = [] {
         std::array<std::uint16_t, 512> tile{};
-        for (std::size_t i = 0; i < tile.size(); ++i) tile[i] = static_cast<std::uint16_t>(0x3e00 + (i * 2654435761u >> 22) + (i % 2 << 15));
+        // From 0.125 to 32, of both signs; the ten upper bits of a product in 32.
+        for (std::uint32_t i = 0; i < tile.size(); ++i) tile[i] = static_cast<std::uint16_t>(0x3e00 + (i * 2654435761u >> 22) + (i % 2 << 15));
         return tile;
     }();
     alignas(64) std::uint8_t config[64] = {1};

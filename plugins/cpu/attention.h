@@ -1,5 +1,5 @@
-// How the CPU kernels cut one attention problem into work items. It knows no ABI type, allocates nothing, starts no thread and validates nothing:
-// plugin.cpp has refused what the kernels do not run, schedule.cpp what the index tensors get wrong.
+// How the CPU kernels cut one attention problem into work items. It knows no ABI type and starts no thread. Kernels allocate and validate nothing:
+// plugin.cpp has refused what they do not run, schedule.cpp what the index tensors get wrong.
 #ifndef ROCFORGE_PLUGINS_CPU_ATTENTION_H
 #define ROCFORGE_PLUGINS_CPU_ATTENTION_H
 
@@ -87,7 +87,7 @@ struct Scratch {
     float *q, *out, *scores;        // packed rows; unnormalised output; scores, then probabilities, of one panel and one block of keys
     float *peak, *sum, *rescale;    // per row: running maximum, running sum, exp(old maximum - new maximum)
     float *k, *v;                   // widened keys and values of one block
-    float* row;                     // one row of q or out
+    float* row;                     // kMaxTransposed rows of q or out
     char* bf16;                     // FewBf16's
     const void **k_rows, **v_rows;  // per key of the block, and on the path of few rows of the next
     std::int64_t k_stride, v_stride, q_stride, out_stride;
@@ -163,7 +163,7 @@ struct Kernel {
     std::int64_t lanes;
     std::int64_t step;        // dims and keys that a micro-kernel takes at once
     std::int64_t few_rows;    // an item of up to so many rows takes the path whose lanes are dims
-    bool few_f16, few_bf16;   // which reads these as they are
+    bool few_f16;             // which reads f16 as it is, as it does f32 and bf16
     const FewBf16* bf16;      // for their products with bf16; null: FMA
     std::int64_t split_rows;  // the least rows that items are cut to where many are wanted; items of more are not split: enough of them exist
     double flops_per_us;      // a cautious half of what one core reaches: decides whether a call is worth waking workers
@@ -203,9 +203,7 @@ struct InPlace {
     bool k, v;
 };
 inline InPlace in_place(const Attention& a, const Kernel& kernel, bool few) {
-    const auto readable = [&](Type type) {
-        return type == Type::f32 || (few && ((type == Type::f16 && kernel.few_f16) || (type == Type::bf16 && kernel.few_bf16)));
-    };
+    const auto readable = [&](Type type) { return type == Type::f32 || (few && (type == Type::bf16 || kernel.few_f16)); };
     return {readable(a.k.type) && !a.k_scale.present() && (!few || a.dim % kernel.lanes == 0),
             readable(a.v.type) && !a.v_scale.present() && a.dim_v % (few ? kernel.lanes : kernel.step) == 0};
 }

@@ -6,6 +6,7 @@
 #else
 #pragma GCC push_options
 #pragma GCC target("avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")
+#pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"  // GCC 12 warns of the undefined registers of its own intrinsics
 #pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
 #endif

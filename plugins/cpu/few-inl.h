@@ -39,7 +39,7 @@ template <> struct Stored<Type::f32> { using Element = float; };
 template <Type kType> using ElementOf = typename Stored<kType>::Element;
 
 // Two vectors of a row. bf16's are its even and its odd elements: a shift and an and widen them, where natural order takes a shuffle each more.
-// Queries and outputs are kept in the same order (see read_order).
+// Queries and outputs are kept in the same order (see to_read_order).
 template <Type kType> HWY_INLINE void load_two(const ElementOf<kType>* from, V& first, V& second) {
     const D d;
     if constexpr (kType == Type::f32) {

@@ -269,6 +269,8 @@ void few_probabilities(const Task& task, const PanelRows& panel_rows, const kern
     if (a.dropout) drop(s.scores, kStrides, span.first, keys, panel_rows, task.pointers.dropout, kept_scale_of(a), task.item.batch * a.head_q);
 }
 
+static_assert(Panel::kFewRows <= FewBf16::kMostRows);
+
 // Queries as the scores' unit takes them.
 void pack_few_bf16(const Task& task) {
     const void* q_rows[Panel::kFewRows];
@@ -503,7 +505,6 @@ const Kernel& kernel_here() {
                                 .step = Panel::kStep,
                                 .few_rows = Panel::kFewRows,
                                 .few_f16 = ROCFORGE_CPU_VECTOR_F16,
-                                .few_bf16 = true,
                                 .bf16 = nullptr,
                                 .split_rows = 48 / Panel::kRows * Panel::kRows,
                                 .flops_per_us = 6e3 * kLanes,

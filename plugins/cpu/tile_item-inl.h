@@ -128,7 +128,7 @@ private:
         const std::int64_t first = chunk_ + block * kBlock;
         return !group.all.covers(first, first + kBlock);
     }
-    // Blocks at both ends alone can be cut.
+    // A cut block is at an end, or there is one at an end, too.
     bool excludes(const Group& group) const { return a_.mask.present() || cut(group, group.first_block) || cut(group, group.end_block - 1); }
 
     GroupRows rows_of(std::int64_t g) const {

@@ -38,9 +38,10 @@ void attend_item(const Attention& a, const Pointers& p, const Schedule& schedule
 
 namespace rocforge::cpu {
 bool tiles_take(const Attention& a, std::int64_t few_rows) {
-    // Beyond, scale * log2(e) and a logit over the softcap overflow.
-    constexpr float kMostScale = 1e30f, kLeastSoftcap = 1e-30f;
-    if (std::abs(a.scale) > kMostScale || (a.softcap != 0 && a.softcap < kLeastSoftcap)) return false;
+    // Beyond, scale * log2(e) overflows; and scores are multiplied by scale over softcap, which has to be a normal number.
+    constexpr float kMost = 1e30f;
+    const float share = a.softcap == 0 ? 1.0f : std::abs(a.scale / a.softcap);
+    if (std::abs(a.scale) > kMost || share > kMost || share < 1 / kMost) return false;
     return a.q.type == Type::bf16 && a.k.type == Type::bf16 && a.v.type == Type::bf16 && !a.k_scale.present() && !a.v_scale.present() && !a.dropout &&
            a.group() * a.max_seq_q > few_rows;
 }

@@ -38,7 +38,7 @@ std::int64_t carve(const Attention& a, std::int64_t rows, char* base, Scratch* s
 }
 
 std::int64_t item_rows(const Attention& a) {
-    constexpr std::int64_t kL2Bytes = 1 << 20;  // where the system does not tell
+    constexpr std::int64_t kL2Bytes = 1 << 20;  // at least, and where the system does not tell
     static const std::int64_t l2_bytes = std::max<std::int64_t>(sysconf(_SC_LEVEL2_CACHE_SIZE), kL2Bytes);
     const Shape shape(a);
     const std::int64_t bytes_of_row = shape.steps * kBlock * 2 + shape.strips * kBlock * 4 + kTile * 4 + 4;

@@ -28,7 +28,7 @@ constexpr std::int64_t kBlock = 32;                // keys of one step of p * v;
 constexpr std::int64_t kSquare = 4 * kTileFloats;  // f32 of 32 x 32
 constexpr std::int64_t kChunkBlocks = 8;           // blocks of keys that are packed at once, unless dims are large
 constexpr std::int64_t kMostSquares = 6;           // of scores that wait for their softmax
-constexpr std::int64_t kMaxRows = 1024;            // of an item: packing K and V then costs some 3% of the products
+constexpr std::int64_t kMaxRows = 1024;            // of an item: packing K and V then takes some 5% of the time
 constexpr std::int64_t kMinRows = 64;
 
 // V's columns 0..31 of a strip as unpacklo and unpackhi leave them: tile 0 holds dims 0-3, 8-11, 16-19, 24-27, tile 1 the others.
@@ -43,7 +43,7 @@ struct Shape {
     explicit Shape(const Attention& a)
         : steps((a.dim + kBlock - 1) / kBlock),
           strips((a.dim_v + kBlock - 1) / kBlock),
-          // K and V of a chunk stay within 256 KiB of L2.
+          // K and V of a chunk stay within 256 KiB of L2, up to 512 at the largest dims.
           chunk(kBlock * (steps + strips <= 16 ? kChunkBlocks : kChunkBlocks / 2)),
           squares(2 + (kMostSquares - 2 + steps - 1) / steps) {}
 

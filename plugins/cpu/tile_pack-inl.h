@@ -14,14 +14,14 @@ struct KeyRows {
     const Bf16* row[kBlock];
 };
 
-// The lanes of a load of 32 elements from dim `first` on that are there; none of a null row.
-inline __mmask32 lanes_of(const Bf16* row, std::int64_t first, std::int64_t dim) {
+// The lanes of a load of 32 elements from dim `first` on that are there.
+inline __mmask32 lanes_of(std::int64_t first, std::int64_t dim) {
     const std::int64_t left = dim - first;
-    return !row || left <= 0 ? 0u : left >= 32 ? ~0u : (1u << left) - 1;
+    return left <= 0 ? 0u : left >= 32 ? ~0u : (1u << left) - 1;
 }
 
 inline __m512i load_elems(const Bf16* row, std::int64_t first, std::int64_t dim) {
-    return _mm512_maskz_loadu_epi16(lanes_of(row, first, dim), row + first);
+    return row ? _mm512_maskz_loadu_epi16(lanes_of(first, dim), row + first) : _mm512_setzero_si512();
 }
 
 // 16 rows of 16 dwords into their transpose: pairs of dwords, of quadwords, of lanes, of pairs of lanes.

@@ -4,12 +4,14 @@
 //   output(p, v, o, add, rows)   a group's share of a strip of the output, from `blocks` blocks of keys; added to what is there, or in its place
 //   flush()                      both may leave their result in registers until the next call: it is in memory now
 //
-// Both run rows of softmax that are due beside their products, and tell them when the scores of earlier calls have arrived in memory. kOverlaps: it
-// pays to put off a group's softmax and output until the next group's products.
+// Both tell the rows of softmax when the scores of earlier calls have arrived in memory. kOverlaps: both run rows that are due beside their products,
+// so that it pays to put off a group's softmax and output until the next group's; else scores() runs all that are there first.
 #ifndef ROCFORGE_PLUGINS_CPU_TILE_UNITS_INL_H
 #define ROCFORGE_PLUGINS_CPU_TILE_UNITS_INL_H
 
 #include <immintrin.h>
+
+#include <cstring>
 
 #include "plugins/cpu/tile_amx-inl.h"
 #include "plugins/cpu/tile_softmax-inl.h"

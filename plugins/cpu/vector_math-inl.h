@@ -106,7 +106,7 @@ HWY_INLINE void widen_f16(const std::uint16_t* from, std::int64_t count, float* 
     for (; i < count; ++i) to[i] = kernels::f32_from_f16(from[i]);
 }
 
-// `count` elements of any storage type at `from` (element `first` of the tensor's data), as f32.
+// `count` elements of any storage type from element `first` of the tensor's data on, as f32.
 HWY_INLINE void widen(Type type, const void* data, std::int64_t first, std::int64_t count, float* to) {
     if (type == Type::f32) return widen_f32(static_cast<const float*>(data) + first, count, to);
     const std::uint16_t* from = static_cast<const std::uint16_t*>(data) + first;

@@ -174,7 +174,10 @@ std::vector<Case> long_cases() {
                             make("a scale of 3e38", 40, 70, 32),
                             make("logits that bf16 holds", 40, 290, 64),
                             make("spread: 16 rows, keys split", 16, 2048, 64),
-                            make("spread: 330 rows", 330, 330, 64)};
+                            make("spread: 330 rows", 330, 330, 64),
+                            make("a scale far below its softcap", 40, 70, 32),
+                            make("a scale so far below that their quotient has no digits", 40, 70, 32),
+                            make("a scale far above its softcap, and a row of zeros", 40, 70, 32)};
     cases[0].pokes = {{'k', 0, 0, 300, -1, 250}};
     cases[1].features |= RF_F_CAUSAL | RF_F_BOTTOM_RIGHT, cases[1].pokes = {{'k', 0, 0, 270, -1, 250}, {'k', 0, 0, 550, -1, 1000}};
     cases[2].features |= RF_F_CAUSAL | RF_F_WINDOW, cases[2].window_left = 33;
@@ -190,6 +193,10 @@ std::vector<Case> long_cases() {
     for (std::int64_t j = 0; j < cases[11].seq_kv; ++j) cases[11].pokes.push_back({'k', 0, 0, j, -1, static_cast<double>(j % 13) / 8});
     cases[12].features |= RF_F_SINK, cases[12].head_q = 4;
     cases[13].features |= RF_F_CAUSAL, cases[13].head_q = 4;
+    for (const std::size_t i : {14, 15, 16}) cases[i].features |= RF_F_SOFTCAP;
+    cases[14].scale = 1e-3f, cases[14].softcap = 3e38f;
+    cases[15].scale = 1e-8f, cases[15].softcap = 3e38f, cases[15].q.amplitude = cases[15].k.amplitude = 1e4;
+    cases[16].scale = 1e10f, cases[16].softcap = 1e-29f, cases[16].pokes = {{'q', 0, 0, 3, -1, 0}};
     return cases;
 }
 
@@ -211,7 +218,7 @@ TEST_CASE("kernels on matrix units match the oracle beyond their first chunk of 
 }
 
 TEST_CASE("every heavy case is spread over the workers that a host lends, and no light one is") {
-    int spread = 0;
+    int spread = 0, light = 0;
     for (const Case& c : all_cases()) {
         if (!heavy(c) && c.name != "seq/1x64-f32") continue;
         Prepared prepared(c);
@@ -227,6 +234,8 @@ TEST_CASE("every heavy case is spread over the workers that a host lends, and no
         CHECK_MESSAGE(run_on(host, prepared).outcome == Outcome::passed, c.name);
         CHECK_MESSAGE((host.lent_calls() > 0) == heavy(c), c.name, ": parallel_for was called ", host.lent_calls(), " times");
         spread += host.lent_calls() > 0;
+        light += !heavy(c);
     }
+    CHECK(light > 0);
     CHECK(spread >= 10);
 }

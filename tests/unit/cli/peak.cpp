@@ -2,6 +2,7 @@
 
 #include <doctest/doctest.h>
 
+#include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <random>
@@ -49,16 +50,16 @@ TEST_CASE("the bf16 loop adds the same products in every round") {
     }
     const float once = Bf16Loop::run(1);
     CHECK(once != 0);
+    CHECK(std::isfinite(once));
     // Sums of up to 5 rounds of 24 chains' products round by 2^-24 each.
     for (const std::size_t rounds : {2u, 5u}) CHECK(Bf16Loop::run(rounds) == doctest::Approx(once * static_cast<double>(rounds)).epsilon(1e-5));
 }
 
-TEST_CASE("a limit keeps the best of its measurements, and bf16 has a unit of its own only where the machine has") {
-    Peak peak(1);
+TEST_CASE("bf16 has a unit of its own only where the machine has") {
+    const Peak peak(1);
     const Limit f32 = peak.arithmetic(kF32), bf16 = peak.arithmetic(kBF16);
     CHECK(f32.name == "FMA f32");
     CHECK(f32.rate > 0);
-    CHECK(peak.arithmetic(kF32).rate >= f32.rate);
     CHECK((bf16.name == "FMA f32") == Bf16Loop::unit().empty());
     CHECK(bf16.rate > 0);
     const std::vector<std::byte> bytes(1 << 16);

@@ -15,6 +15,7 @@
 
 #include "kernels/common/half.h"
 #include "plugins/cpu/few_bf16.h"
+#include "worse.hpp"
 
 #include "plugins/cpu/avx512_begin-inl.h"
 #include "plugins/cpu/few_tiles-inl.h"
@@ -70,7 +71,7 @@ struct Block {
     double at(std::int64_t key, std::int64_t dim) const {
         return static_cast<double>(rocforge::kernels::f32_from_bf16(static_cast<const std::uint16_t*>(rows[static_cast<std::size_t>(key)])[dim]));
     }
-    FewKeys keys(const Shape& shape) const { return {rows.data(), shape.keys, shape.dim, 4}; }
+    FewKeys keys(const Shape& shape) const { return {rows.data(), shape.keys, shape.dim, kFewAhead}; }
 };
 
 // The largest error of the scores, as a share of the products' magnitudes.
@@ -80,6 +81,7 @@ double score_error(const FewBf16& unit, const Shape& shape, std::mt19937& dice) 
     const Block q(of_q, dice), k(shape, dice);
     Aligned<float> packed(FewBf16::kMostRows * shape.dim), scores(FewBf16::kMostRows * kFewBlockKeys);
     Aligned<char> scratch(FewBf16::kScratchBytes);
+    std::memset(scratch.data(), 0xFF, FewBf16::kScratchBytes);  // NaN
     unit.begin();
     unit.pack(q.rows.data(), shape.rows, shape.dim, packed.data());
     unit.scores(k.keys(shape), packed.data(), shape.rows, scores.data(), scratch.data());
@@ -89,7 +91,7 @@ double score_error(const FewBf16& unit, const Shape& shape, std::mt19937& dice) 
         for (std::int64_t key = 0; key < shape.keys; ++key) {
             double sum = 0, magnitude = 0;
             for (std::int64_t e = 0; e < shape.dim; ++e) sum += q.at(row, e) * k.at(key, e), magnitude += std::abs(q.at(row, e) * k.at(key, e));
-            most = std::max(most, std::abs(static_cast<double>(scores.data()[row * kFewBlockKeys + key]) - sum) / magnitude);
+            most = worse_of(most, std::abs(static_cast<double>(scores.data()[row * kFewBlockKeys + key]) - sum) / magnitude);
         }
     return most;
 }
@@ -100,6 +102,7 @@ double output_error(const FewBf16& unit, const Shape& shape, std::int64_t wild, 
     if (wild < shape.dim) v.values[static_cast<std::size_t>(wild)] = rocforge::kernels::bf16_from_f32(NAN);
     Aligned<float> p(FewBf16::kMostRows * kFewBlockKeys), out(shape.rows * shape.dim);
     Aligned<char> scratch(FewBf16::kScratchBytes);
+    std::memset(scratch.data(), 0xFF, FewBf16::kScratchBytes);  // NaN
     std::uniform_real_distribution<float> value(0, 1);
     // Beyond the last key there may be anything.
     for (std::int64_t i = 0; i < FewBf16::kMostRows * kFewBlockKeys; ++i) p.data()[i] = i % kFewBlockKeys < shape.keys ? value(dice) : NAN;
@@ -119,7 +122,7 @@ double output_error(const FewBf16& unit, const Shape& shape, std::int64_t wild, 
                 sum += product, magnitude += std::abs(product);
             }
             const std::int64_t at = e / kBf16Dims * kBf16Dims + e % 2 * 16 + e % kBf16Dims / 2;  // even dims of each 32, then odd ones
-            most = std::max(most, std::abs(static_cast<double>(out.data()[row * shape.dim + at]) - sum) / magnitude);
+            most = worse_of(most, std::abs(static_cast<double>(out.data()[row * shape.dim + at]) - sum) / magnitude);
         }
     return most;
 }

@@ -16,6 +16,7 @@
 
 #include "kernels/common/half.h"
 #include "plugins/cpu/tile_layout.h"
+#include "worse.hpp"
 
 #include "plugins/cpu/avx512_begin-inl.h"
 #include "plugins/cpu/tile_item-inl.h"
@@ -92,7 +93,7 @@ template <__m512 (*kF)(__m512)> double worst(float low, float high, double (*exa
         _mm512_store_ps(y, kF(_mm512_load_ps(x)));
         for (int i = 0; i < 16; ++i)
             if (const double want = exact(static_cast<double>(x[i])); want != 0)
-                most = std::max(most, std::abs(static_cast<double>(y[i]) / want - 1));
+                most = worse_of(most, std::abs(static_cast<double>(y[i]) / want - 1));
     }
     return most;
 }
