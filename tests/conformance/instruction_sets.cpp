@@ -17,9 +17,11 @@ using namespace rocforge::tests;
 
 namespace {
 
-// Sanitized kernels are slow, and every case runs under them in backends.cpp as the machine's best set: here each group's every seventh, and all
-// that are heavy.
-constexpr std::size_t kEvery = rocforge::built_with_sanitizer() == RF_SANITIZER_NONE ? 1 : 7;
+// Sanitized kernels are slow, and every case runs under them in backends.cpp as the machine's best set: here every seventh, and all that are heavy;
+// with ThreadSanitizer little else than these, which alone have threads.
+constexpr std::size_t kEvery = rocforge::built_with_sanitizer() == RF_SANITIZER_NONE     ? 1
+                               : rocforge::built_with_sanitizer() == RF_SANITIZER_THREAD ? 29
+                                                                                         : 7;
 
 bool heavy(const Case& c) { return c.name.starts_with("heavy/"); }
 
