@@ -145,8 +145,8 @@ BoxedTensors boxed_tensors(const Attention& a, const Numbers& n) {
             boxed_mask(a)};
 }
 
-// A softcap beyond magnifies tanh's absolute error, of a row's block together, and ALiBi's distances round a block's scores by one factor. The
-// portable kernels take each element by itself.
+// Whether these kernels' shortcuts would show in the result: tanh's absolute error times a large softcap, and ALiBi's distances, which round all
+// scores of a block alike. The portable kernels take each element by itself.
 bool loses_digits(const Attention& a) {
     constexpr float kMostSoftcap = 1e4f;
     constexpr std::int64_t kMostDistance = 1 << 20;  // at 2^24 and a slope of 1/8 an error was 1.2 times its tolerance

@@ -47,17 +47,26 @@ TEST_CASE("every row of every head is one item's, and its splits are merged wher
             const Attention a = attention(causal);
             const Sequence s = sequence(splits);
             const Schedule schedule{.sequences = &s, .count = 1, .split_keys = kLength / splits};
-            std::set<std::tuple<std::int64_t, std::int64_t>> seen;
+            std::multiset<std::tuple<std::int64_t, std::int64_t>> seen;  // head, row
             for (std::int64_t whole = 0; whole < kItems; ++whole) {
                 const Item merged = place(a, schedule, whole, true).item;
                 CHECK(merged.kv_head == merged.head_first / 4);
-                seen.insert({merged.head_first, merged.row_first});
+                for (std::int64_t head = 0; head < merged.heads; ++head)
+                    for (std::int64_t row = 0; row < merged.rows; ++row) seen.insert({merged.head_first + head, merged.row_first + row});
+                std::int64_t key = merged.keys.first;
                 for (std::int64_t split = 0; split < splits; ++split) {
                     const Item item = place(a, schedule, whole * splits + split, false).item;
-                    CHECK(std::tie(item.head_first, item.row_first) == std::tie(merged.head_first, merged.row_first));
+                    CHECK(std::tie(item.head_first, item.heads, item.row_first, item.rows) ==
+                          std::tie(merged.head_first, merged.heads, merged.row_first, merged.rows));
+                    if (item.keys.empty()) continue;  // a causal block of rows that needs no second split
+                    CHECK(item.keys.first == key);
+                    key = item.keys.end;
                     CHECK(item.slot == (splits == 1 ? -1 : merged.slot + split));
                 }
+                CHECK(key == merged.keys.end);
             }
-            CHECK(seen.size() == kItems);
+            const std::set<std::tuple<std::int64_t, std::int64_t>> once(seen.begin(), seen.end());
+            CHECK(once.size() == 12 * kLength);
+            CHECK(seen.size() == once.size());
         }
 }
