@@ -7,6 +7,7 @@
 #include <atomic>
 #include <barrier>
 #include <chrono>
+#include <exception>
 #include <functional>
 #include <thread>
 
@@ -26,6 +27,7 @@ double seconds_of(const std::function<void()>& work) {
 }
 
 // Seconds of each of kRounds rounds of work(thread), from when all threads are let go until the last one is done; a first round is not counted.
+// Throws Quit (kBackend) where the system starts fewer threads.
 std::vector<double> rounds_of(std::size_t threads, const std::function<void(std::size_t)>& work) {
     std::barrier<> gate(static_cast<std::ptrdiff_t>(threads));
     std::vector<double> seconds;
@@ -39,8 +41,28 @@ std::vector<double> rounds_of(std::size_t threads, const std::function<void(std:
             if (thread == 0 && round > 0) seconds.push_back(taken);
         }
     };
+    // No thread comes to the gate before all are there: at the gate they would wait for ever for one that cannot start.
+    enum class Call { kNone, kRun, kLeave };
+    std::atomic<Call> call{Call::kNone};
+    const auto tell = [&call](Call now) {
+        call = now;
+        call.notify_all();
+    };
     std::vector<std::jthread> others;
-    for (std::size_t thread = 1; thread < threads; ++thread) others.emplace_back(run, thread);
+    try {
+        for (std::size_t thread = 1; thread < threads; ++thread) {
+            others.emplace_back([&call, &run, thread] {
+                call.wait(Call::kNone);
+                if (call == Call::kRun) run(thread);
+            });
+        }
+    } catch (const std::exception& refused) {
+        tell(Call::kLeave);
+        throw Quit(Status::kBackend, fmt::format("the machine's limit takes {} threads, of which the system started {}: {}; raise its limit of "
+                                                 "threads (ulimit -u, pids.max) or of memory (ulimit -v), or name fewer by --threads",
+                                                 threads, others.size() + 1, refused.what()));
+    }
+    tell(Call::kRun);
     run(0);
     return seconds;
 }

@@ -41,6 +41,8 @@ struct Bf16Loop {
 // Exclusive or of all whole 8-byte words of the span; `ahead`: with prefetches.
 std::uint64_t read_all(std::span<const std::byte> span, bool ahead);
 
+// On so many threads, this one among them; each measurement throws Quit (kBackend) where the system does not start them.
+//
 // Multiplications by the units that the machine has for one type, by name. f32: FMA of the widest vectors. bf16: AMX or AVX-512's dot product where
 // there is one and the operating system allows it, else what f32 reaches. f16: what f32 reaches.
 class Peak {

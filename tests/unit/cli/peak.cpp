@@ -1,17 +1,55 @@
 #include "peak.hpp"
 
 #include <doctest/doctest.h>
+#include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmath>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <random>
+#include <string>
 #include <vector>
 
 #include "names.hpp"
 #include "status.hpp"
 
 using namespace rocforge::cli;
+
+namespace {
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+constexpr bool kSanitized = true;
+#else
+constexpr bool kSanitized = false;
+#endif
+
+// Memory for a few more threads alone, as long as it lives.
+class FewMoreThreads {
+public:
+    FewMoreThreads() {
+        pthread_attr_t standard;
+        std::size_t stack_bytes = 0, pages = 0;
+        REQUIRE(pthread_getattr_default_np(&standard) == 0);
+        pthread_attr_getstacksize(&standard, &stack_bytes);
+        pthread_attr_destroy(&standard);
+        std::ifstream("/proc/self/statm") >> pages;
+        REQUIRE(pages > 0);
+        REQUIRE(getrlimit(RLIMIT_AS, &before_) == 0);
+        const rlimit few{pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + 4 * stack_bytes, before_.rlim_max};
+        REQUIRE(setrlimit(RLIMIT_AS, &few) == 0);
+    }
+    ~FewMoreThreads() { setrlimit(RLIMIT_AS, &before_); }
+    FewMoreThreads(const FewMoreThreads&) = delete;
+    FewMoreThreads& operator=(const FewMoreThreads&) = delete;
+
+private:
+    rlimit before_{};
+};
+
+}  // namespace
 
 TEST_CASE("the reading loop reads every whole word once, whatever the size and the alignment") {
     std::mt19937_64 random(7);
@@ -64,6 +102,24 @@ TEST_CASE("bf16 has a unit of its own only where the machine has") {
     CHECK(bf16.rate > 0);
     const std::vector<std::byte> bytes(1 << 16);
     CHECK(peak.reads({bytes, bytes}).rate > 0);
+}
+
+TEST_CASE("threads that the system does not start are told, and those that it started are let go") {
+    if (kSanitized) {
+        MESSAGE("skipped: a sanitizer takes memory of its own for each thread, and ends the process where it gets none");
+        return;
+    }
+    const std::vector<std::byte> bytes(64);
+    std::string told;
+    {
+        const FewMoreThreads few;
+        try {
+            Peak(1000).reads({bytes});
+        } catch (const Quit& quit) { told = quit.what(); }
+    }
+    CHECK(told.find("takes 1000 threads, of which the system started ") != std::string::npos);
+    CHECK(told.find("started 1:") == std::string::npos);  // some waited for the others
+    CHECK(told.find("--threads") != std::string::npos);
 }
 
 TEST_CASE("more processors than there are are refused with their number") {
