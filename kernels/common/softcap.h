@@ -3,23 +3,24 @@
 #ifndef ROCFORGE_KERNELS_COMMON_SOFTCAP_H
 #define ROCFORGE_KERNELS_COMMON_SOFTCAP_H
 
+#include "kernels/common/tanh.h"
 #include "kernels/platform/device.h"
 
 namespace rocforge::kernels {
 
 #if defined(RF_AMD) || defined(RF_NVIDIA)
 
-// To 2e-7, relative, for any cap. An odd polynomial up to 0.6 of it, where 1 - 2 / (exp(2 x) + 1) would cancel: by its share of the score, so that a
-// quotient that is too small for float32 leaves the score as it is.
+// To 2e-7, relative, for any cap. The small ones' polynomial by its share of the score, so that a quotient that is too small for float32 leaves the
+// score as it is.
 RF_DEVICE float softcapped(float score, float cap) {
     const float x = score / cap, magnitude = __builtin_fabsf(x), z = x * x;
-    float p = -0.0058951584f;
-    p = p * z + 0.020795972f;
-    p = p * z - 0.053783830f;
-    p = p * z + 0.13331924f;
-    p = p * z - 0.33333298f;
+    float p = SmallTanh::k11;
+    p = p * z + SmallTanh::k9;
+    p = p * z + SmallTanh::k7;
+    p = p * z + SmallTanh::k5;
+    p = p * z + SmallTanh::k3;
     const float large = cap * __builtin_copysignf(device::tanh(magnitude), x);
-    return magnitude < 0.6f ? z * p * score + score : large;  // NaN takes the second
+    return magnitude < SmallTanh::kBelow ? z * p * score + score : large;  // NaN takes the second
 }
 
 #endif

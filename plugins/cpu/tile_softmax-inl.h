@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "kernels/common/tanh.h"
 #include "plugins/cpu/tile_layout.h"
 
 namespace rocforge::cpu::tiles {
@@ -41,17 +42,18 @@ inline __m512 exact_exp2_of(__m512 y) {
     return _mm512_scalef_ps(p, y);
 }
 
-// tanh(x) to 5e-7 of its value: multiplied by the softcap it is a logit. The polynomial below 0.6 is vector_math-inl.h's; the quotient cancels there.
+// tanh(x) to 5e-7 of its value: multiplied by the softcap it is a logit.
 inline __m512 tanh_of(__m512 x) {
+    using kernels::SmallTanh;
     const __m512 z = _mm512_mul_ps(x, x), one = _mm512_set1_ps(1.0f);
-    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(-0.0058951584f), z, _mm512_set1_ps(0.020795972f));
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(-0.053783830f));
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(0.13331924f));
-    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(-0.33333298f));
+    __m512 p = _mm512_fmadd_ps(_mm512_set1_ps(SmallTanh::k11), z, _mm512_set1_ps(SmallTanh::k9));
+    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(SmallTanh::k7));
+    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(SmallTanh::k5));
+    p = _mm512_fmadd_ps(p, z, _mm512_set1_ps(SmallTanh::k3));
     const __m512 small = _mm512_fmadd_ps(_mm512_mul_ps(x, z), p, x);
     const __m512 grown = exact_exp2_of(_mm512_mul_ps(x, _mm512_set1_ps(2 * kLog2e)));
     const __m512 large = _mm512_sub_ps(one, _mm512_div_ps(_mm512_set1_ps(2.0f), _mm512_add_ps(grown, one)));
-    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(0.6f), _CMP_LT_OQ), large, small);
+    return _mm512_mask_blend_ps(_mm512_cmp_ps_mask(_mm512_abs_ps(x), _mm512_set1_ps(SmallTanh::kBelow), _CMP_LT_OQ), large, small);
 }
 
 // Scores of row r of a block: keys 0..15, keys 16..31 lie a tile further.

@@ -12,6 +12,7 @@
 #include <cstdint>
 
 #include "kernels/common/half.h"
+#include "kernels/common/tanh.h"
 #include "plugins/cpu/attention.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -52,20 +53,21 @@ HWY_INLINE V exp_of(V x) {
 // Relative error of tanh_of, with FMA or without.
 constexpr double kTanhError = 2e-7;
 
-// tanh(x). An odd polynomial up to 0.6 (1 - 2 / (e^2x + 1) would cancel there). NaN stays NaN.
+// tanh(x). NaN stays NaN.
 HWY_INLINE V tanh_of(V x) {
+    using kernels::SmallTanh;
     const D d;
     const V magnitude = hn::Abs(x), z = hn::Mul(x, x);
-    V p = hn::Set(d, -0.0058951584f);
-    p = hn::MulAdd(p, z, hn::Set(d, 0.020795972f));
-    p = hn::MulAdd(p, z, hn::Set(d, -0.053783830f));
-    p = hn::MulAdd(p, z, hn::Set(d, 0.13331924f));
-    p = hn::MulAdd(p, z, hn::Set(d, -0.33333298f));
+    V p = hn::Set(d, SmallTanh::k11);
+    p = hn::MulAdd(p, z, hn::Set(d, SmallTanh::k9));
+    p = hn::MulAdd(p, z, hn::Set(d, SmallTanh::k7));
+    p = hn::MulAdd(p, z, hn::Set(d, SmallTanh::k5));
+    p = hn::MulAdd(p, z, hn::Set(d, SmallTanh::k3));
     const V small = hn::MulAdd(hn::Mul(x, z), p, x);
     const V one = hn::Set(d, 1.0f), two = hn::Set(d, 2.0f);
     const V capped = hn::IfThenElse(hn::Gt(magnitude, hn::Set(d, 20.0f)), hn::Set(d, 20.0f), magnitude);  // tanh(20) is 1 in f32
     const V large = hn::Sub(one, hn::Div(two, hn::Add(exp_of(hn::Mul(capped, two)), one)));
-    return hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, 0.6f)), small, hn::CopySign(large, x));
+    return hn::IfThenElse(hn::Lt(magnitude, hn::Set(d, SmallTanh::kBelow)), small, hn::CopySign(large, x));
 }
 
 // AVX2, AVX-512 and NEON convert f16 in hardware; Highway's fallback elsewhere loses infinities, so other targets go element by element.
