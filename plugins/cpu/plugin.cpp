@@ -140,15 +140,7 @@ public:
         return RF_OK;
     }
 
-    void supports(const rf_device& device, const rf_problem& problem, Reasons& reasons) const {
-        if (device.kind != RF_DEVICE_CPU) reasons.refuse(RF_R_DEVICE_KIND, "device.kind", std::to_string(device.kind), "1 (cpu)");
-        adapter::check(kLimits, problem, reasons);
-        if (reasons.verdict() != RF_OK) return;  // a workspace is counted for problems within the limits alone
-        const Shaped least = shape(problem);
-        if (static_cast<std::uint64_t>(least.space.bytes) <= problem.workspace_limit_bytes) return;
-        reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(problem.workspace_limit_bytes),
-                       "at least " + std::to_string(least.space.bytes) + " for one worker", "raise the limit");
-    }
+    void supports(const rf_device& device, const rf_problem& problem, Reasons& reasons) const { shape(device, problem, reasons); }
 
     rf_code kv_layout(const rf_device&, const rf_problem& problem, std::uint32_t index, rf_kv_layout& out) const {
         return adapter::kv_layout(kLimits, problem, index, out);
@@ -160,13 +152,12 @@ public:
         adapter::FirstRefusal refusal;
         const rf_sink sink = refusal.sink();
         Reasons reasons(&sink);
-        supports(device, problem, reasons);
-        if (reasons.verdict() != RF_OK) throw Failure(RF_UNSUPPORTED, "cpu: " + refusal.text);
-        const Shaped shaped = shape(problem);
-        auto made = std::make_unique<Plan>(host_, shaped.kernel, shaped.attention, shaped.space);
+        const std::optional<Shaped> shaped = shape(device, problem, reasons);
+        if (!shaped) throw Failure(RF_UNSUPPORTED, "cpu: " + refusal.text);
+        auto made = std::make_unique<Plan>(host_, shaped->kernel, shaped->attention, shaped->space);
         info = {.struct_size = info.struct_size,
                 .flags = RF_P_DETERMINISTIC,
-                .workspace_bytes = static_cast<std::uint64_t>(shaped.space.bytes),
+                .workspace_bytes = static_cast<std::uint64_t>(shaped->space.bytes),
                 .zeroed_bytes = 0,
                 .estimate_us = -1,
                 .kernel = made->name()};
@@ -174,16 +165,23 @@ public:
     }
 
 private:
-    // A problem within the limits as it would run: the best workspace within the problem's limit, or the least where none fits.
+    // A problem as it would run, with the best workspace within its limit; nothing where it is refused, for the reasons that are told.
     struct Shaped {
         Attention attention;
         Kernel kernel;
         Workspace space;
     };
-    Shaped shape(const rf_problem& problem) const {
+    std::optional<Shaped> shape(const rf_device& device, const rf_problem& problem, Reasons& reasons) const {
+        if (device.kind != RF_DEVICE_CPU) reasons.refuse(RF_R_DEVICE_KIND, "device.kind", std::to_string(device.kind), "1 (cpu)");
+        adapter::check(kLimits, problem, reasons);
+        if (reasons.verdict() != RF_OK) return std::nullopt;  // a workspace is counted for problems within the limits alone
         const Attention attention = adapter::attention_of(problem);
         const Kernel kernel = kernel_for(isa_, attention);
-        return {attention, kernel, plan_workspace(attention, kernel, workers_, problem.workspace_limit_bytes)};
+        const Workspace space = plan_workspace(attention, kernel, workers_, problem.workspace_limit_bytes);
+        if (static_cast<std::uint64_t>(space.bytes) <= problem.workspace_limit_bytes) return Shaped{attention, kernel, space};
+        reasons.refuse(RF_R_WORKSPACE, "workspace_limit_bytes", std::to_string(problem.workspace_limit_bytes),
+                       "at least " + std::to_string(space.bytes) + " for one worker", "raise the limit");
+        return std::nullopt;
     }
 
     std::string option(const rf_option& declared) const {
