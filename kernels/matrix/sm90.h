@@ -18,12 +18,13 @@ namespace rocforge::matrix {
 #if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 // An operand in shared memory: address, distance of boxes, distance of groups of 8 rows (all in 16 bytes), swizzle of 128 bytes.
-using Described = std::uint64_t;
-RF_DEVICE Described described(device::SharedAt at, int box_bytes) {
-    return std::uint64_t{(at.address & 0x3FFFF) >> 4} | static_cast<std::uint64_t>(box_bytes >> 4) << 16 | std::uint64_t{1024 >> 4} << 32 |
-           std::uint64_t{1} << 62;
-}
-RF_DEVICE Described moved(Described d, int bytes) { return d + static_cast<std::uint64_t>(bytes >> 4); }
+struct Described {
+    std::uint32_t low;  // the address, below 2^18, and the boxes' distance; the rest is the same for all
+
+    RF_DEVICE std::uint64_t bits() const { return std::uint64_t{low} | std::uint64_t{1024 >> 4} << 32 | std::uint64_t{1} << 62; }
+};
+RF_DEVICE Described described(device::SharedAt at, int box_bytes) { return {at.address >> 4 | static_cast<std::uint32_t>(box_bytes >> 4) << 16}; }
+RF_DEVICE Described moved(Described d, int bytes) { return {d.low + static_cast<std::uint32_t>(bytes >> 4)}; }
 
 RF_DEVICE void open() { asm volatile("wgmma.fence.sync.aligned;" ::: "memory"); }
 RF_DEVICE void close() { asm volatile("wgmma.commit_group.sync.aligned;" ::: "memory"); }
@@ -38,6 +39,14 @@ template <int N> RF_DEVICE void pin(float (&x)[N]) {
 template <int N> RF_DEVICE void pin(std::uint32_t (&x)[N]) {
 #pragma unroll
     for (int i = 0; i < N; ++i) asm volatile("" : "+r"(x[i])::"memory");
+}
+
+// held = next, once the products of `held` are awaited. The compiler takes a left operand's register for free as soon as products start, and would
+// compute `next` in it; here it sees a use of the old value, as the last bytes that a selector could ask for.
+RF_DEVICE void replace(std::uint32_t& held, std::uint32_t next) {
+    std::uint32_t both = 0x3210;
+    asm("" : "+r"(both));
+    asm volatile("prmt.b32 %0, %1, %0, %2;" : "+r"(held) : "r"(next), "r"(both));
 }
 
 // One step of 16 deep. left_right: both from shared memory, rows of 16 neighbours (Q K^T); accumulate false starts from 0. held_right: the left
@@ -76,13 +85,13 @@ template <class T, int N> struct Wgmma;
             asm volatile("{\n.reg .pred p;\nsetp.ne.b32 p, %" #i0 ", 0;\nwgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." type "." type \
                          " {" RF_NAMES_##registers "}, %" #i1 ", %" #i2 ", p, 1, 1, 0, 0;\n}"                                                 \
                          : RF_FLOATS_##registers(acc, 0)                                                                                      \
-                         : "r"(static_cast<int>(accumulate)), "l"(left), "l"(right));                                                         \
+                         : "r"(static_cast<int>(accumulate)), "l"(left.bits()), "l"(right.bits()));                                           \
         }                                                                                                                                     \
         RF_DEVICE static void held_right(float (&acc)[registers], const std::uint32_t* left, Described right) {                               \
             asm volatile("wgmma.mma_async.sync.aligned.m64n" #columns "k16.f32." type "." type " {" RF_NAMES_##registers                      \
                          "}, {%" #i0 ", %" #i1 ", %" #i2 ", %" #i3 "}, %" #i4 ", 1, 1, 1, 1;"                                                 \
                          : RF_FLOATS_##registers(acc, 0)                                                                                      \
-                         : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right));                                               \
+                         : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "l"(right.bits()));                                        \
         }                                                                                                                                     \
     };
 #define RF_WGMMA_TYPES(columns, registers, i0, i1, i2, i3, i4)     \

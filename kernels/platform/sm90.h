@@ -21,6 +21,9 @@ RF_DEVICE SharedAt aligned_shared_memory() {
     return {static_cast<std::uint32_t>(__cvta_generic_to_shared(rocforge_aligned_memory))};
 }
 
+// As uniform(), of a float.
+RF_DEVICE float uniform_float(float x) { return as_float(static_cast<std::uint32_t>(uniform(static_cast<int>(as_bits(x))))); }
+
 // A barrier in 8 bytes of shared memory.
 struct Barrier {
     SharedAt at;
@@ -38,6 +41,15 @@ struct Barrier {
             "r"(phase)
             : "memory");
     }
+    // Whether that phase has ended.
+    RF_DEVICE bool ended(std::uint32_t phase) const {
+        std::uint32_t done;
+        asm volatile("{\n.reg .pred p;\nmbarrier.test_wait.parity.shared::cta.b64 p, [%1], %2;\nselp.u32 %0, 1, 0, p;\n}"
+                     : "=r"(done)
+                     : "r"(at.address), "r"(phase)
+                     : "memory");
+        return done != 0;
+    }
 };
 // What init() wrote is seen by the copy engine.
 RF_DEVICE void publish_barriers() { asm volatile("fence.mbarrier_init.release.cluster;\nfence.proxy.async.shared::cta;" ::: "memory"); }
@@ -52,6 +64,15 @@ RF_DEVICE void copy_box_in(SharedAt to, const platform::TensorMap& map, const Ba
     asm volatile("cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];" ::"r"(to.address),
                  "l"(&map), "r"(arrived.at.address), "r"(column), "r"(row), "r"(head), "r"(batch)
                  : "memory");
+}
+// In the lane that is `chosen`: has the barrier expect a box of so many bytes, and copies it. No branch, for where threads do other work around it.
+RF_DEVICE void expect_box_in(bool chosen, int bytes, SharedAt to, const platform::TensorMap& map, const Barrier& arrived, int column, int row,
+                             int head, int batch) {
+    asm volatile(
+        "{\n.reg .pred p;\nsetp.ne.b32 p, %8, 0;\n@p mbarrier.arrive.expect_tx.shared::cta.b64 _, [%2], %7;\n"
+        "@p cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];\n}" ::"r"(to.address),
+        "l"(&map), "r"(arrived.at.address), "r"(column), "r"(row), "r"(head), "r"(batch), "r"(bytes), "r"(static_cast<int>(chosen))
+        : "memory");
 }
 // A box to device memory; elements outside the tensor are dropped.
 RF_DEVICE void copy_box_out(const platform::TensorMap& map, SharedAt from, int column, int row, int head, int batch) {

@@ -1,6 +1,6 @@
-// Rows of which some are not finite, once more: 0 x NaN is NaN, so a value of V behind an exclusion can reach rows that do not attend to it. That
-// shows in the output itself, which costs nothing to look for; then the rows' warp visits the keys that each row attends to and no others. Without
-// the matrix unit and some hundred times slower: right, and rare.
+// Rows once more, of which some are not finite, or whose scores are so large that only their differences can be scaled: 0 x NaN is NaN, so a value of
+// V behind an exclusion can reach rows that do not attend to it. That shows in the output itself, which costs nothing to look for; then the rows'
+// warp visits the keys that each row attends to and no others. Without the matrix unit and some hundred times slower: right, and rare.
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_CAREFUL_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_CAREFUL_H
 

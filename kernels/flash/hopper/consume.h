@@ -3,9 +3,8 @@
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_CONSUME_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_CONSUME_H
 
-#include "kernels/flash/finish.h"
 #include "kernels/flash/hopper/careful.h"
-#include "kernels/flash/hopper/scoring.h"
+#include "kernels/flash/hopper/softmax.h"
 #include "kernels/flash/hopper/work.h"
 #include "kernels/matrix/sm90.h"
 
@@ -23,7 +22,7 @@ public:
           group_(group),
           lane_(device::lane_index()),
           warp_(device::wave_index() % 4),
-          scoring_(call, shared_, group * 4 + warp_) {}
+          softmax_(call, shared_, group * 4 + warp_) {}
 
     RF_DEVICE void run() {
         Cursor<kSlots> slot;
@@ -43,11 +42,9 @@ public:
 
 private:
     using Qk = matrix::Wgmma<T, Tile::kKeys>;
+    using Left = typename Softmax<T, Tile, F>::Left;
     using Pv = matrix::Wgmma<T, Tile::kDim>;
 
-    // What one of a score counts.
-    RF_DEVICE float unit() const { return kScored ? scoring_.unit() : call_.call.attention.scale; }
-    RF_DEVICE float log2_scale() const { return unit() * device::kLog2E; }
     RF_DEVICE bool leads() const { return warp_ == 0 && lane_ == 0; }
     RF_DEVICE void arrive(const device::Barrier& barrier) const {
         if (lane_ == 0) barrier.arrive();
@@ -59,25 +56,25 @@ private:
     RF_DEVICE void attend(const Work& work) {
         const int row = first_row(work), row_end = min(row + kGroupRows, work.rows);
         Keys blocks{0, 0};
-        sure_ = {0, 0};
-        if (row < row_end) blocks = work.reach.of_any(row, row_end - 1).blocks_of(Tile::kKeys), sure_ = work.reach.of_all(row, row_end - 1);
+        Keys sure{0, 0};
+        if (row < row_end) blocks = work.reach.of_any(row, row_end - 1).blocks_of(Tile::kKeys), sure = work.reach.of_all(row, row_end - 1);
         const bool empty = blocks.first >= blocks.end;
         if (empty) blocks = {work.block_end, work.block_end};
-        extreme_ = false;
-        edges_ = !empty && (kScored || blocks.first * Tile::kKeys < sure_.first || blocks.end * Tile::kKeys > sure_.end);
-#pragma unroll
-        for (int r = 0; r < 2; ++r) peak_[r] = -device::kInfinity, sum_[r] = 0;
+        edges_ = !empty && (blocks.first * Tile::kKeys < sure.first || blocks.end * Tile::kKeys > sure.end);
+        row_ = row + warp_ * 16, release_ = shared_.nobodys();
 #pragma unroll
         for (int i = 0; i < kOuts; ++i) out_[i] = 0;
-        if (kScored && !empty) scoring_.begin(work, lane_row(work, 0), blocks.first * Tile::kKeys);
+#pragma unroll
+        for (int i = 0; i < kScores / 2; ++i) probabilities_[i] = 0;
+        softmax_.begin(work, row_, blocks.first, sure, !empty);
         pass(blocks.first - work.block_begin);
         if (!empty) {
-            begin();
+            begin(blocks.first);
 #pragma unroll 1
             for (int block = blocks.first;; ++block) {
-                finish_scores(work, block, blocks);
+                finish_scores(work, block, blocks.end);
                 if (block + 1 == blocks.end) break;
-                step();
+                step(block + 1);
             }
             arrive(shared_.query_empty(group_));
             last(work, blocks.end - 1);
@@ -105,16 +102,18 @@ private:
         v_.advance();
     }
 
-    RF_DEVICE void multiply_qk() {
-        const matrix::Described q = matrix::described(shared_.query(group_), 0), k = matrix::described(shared_.keys(k_.stage), 0);
+    RF_DEVICE void multiply_qk(int block) {
+        const matrix::Described q = matrix::described(shared_.query(group_), 0),
+                                k = matrix::moved(matrix::described(shared_.keys(0), 0), k_.stage * Tile::kStageBytes);
 #pragma unroll
         for (int d = 0; d < Tile::kDim / 16; ++d)
             Qk::left_right(scores_, matrix::moved(q, d / 4 * kGroupRows * kBoxBytes + d % 4 * 32),
                            matrix::moved(k, d / 4 * Tile::kKeys * kBoxBytes + d % 4 * 32), d > 0);
+        softmax_.multiply(scores_, block);
         matrix::close();
     }
     RF_DEVICE void multiply_pv() {
-        const matrix::Described v = matrix::described(shared_.values(v_.stage), Tile::kKeys * kBoxBytes);
+        const matrix::Described v = matrix::moved(matrix::described(shared_.values(0), Tile::kKeys * kBoxBytes), v_.stage * Tile::kStageBytes);
 #pragma unroll
         for (int n = 0; n < Tile::kKeys / 16; ++n) Pv::held_right(out_, probabilities_ + n * 4, matrix::moved(v, n * 16 * kBoxBytes));
         matrix::close();
@@ -126,33 +125,65 @@ private:
     }
 
     // The first scores.
-    RF_DEVICE void begin() {
+    RF_DEVICE void begin(int block) {
         shared_.keys_full(k_.stage).await(k_.phase);
         matrix::pin(scores_);
         matrix::open();
-        multiply_qk();
+        multiply_qk(block);
         matrix::await<0>();
         matrix::pin(scores_);
         release_keys();
     }
     // Scores of a block to what multiplies its values, while those of the last block are multiplied.
-    RF_DEVICE void finish_scores(const Work& work, int block, const Keys& blocks) {
-        const bool lagged = soften(work, block, blocks.end);
+    RF_DEVICE void finish_scores(const Work& work, int block, int end) {
+        // Asked early: the answers take a while.
+        all_is_there_ =
+            static_cast<int>(shared_.keys_full(k_.stage).ended(k_.phase)) & static_cast<int>(shared_.values_full(v_.stage).ended(v_.phase));
+        softmax_.turn(work, row_, block, block + 1 == end ? -1 : block + 1);
+        if constexpr (Softmax<T, Tile, F>::kAtOnce)
+            finish_at_once(work, block);
+        else
+            finish_in_turn(work, block);
+    }
+    RF_DEVICE void finish_in_turn(const Work& work, int block) {
+        const Left left = softmax_.in_turn(scores_, probabilities_, work, row_, block);
+        await_values_multiplied();
+        if (left == Left::shrink) rescale();
+        softmax_.pack(scores_, probabilities_);
+    }
+    RF_DEVICE void finish_at_once(const Work& work, int block) {
+#pragma unroll 1
+        for (;;) {
+            std::uint32_t next[kScores / 2];
+            Left left;
+            if (softmax_.even(block))
+                left = softmax_.at_once(scores_, next, block);
+            else
+                left = softmax_.in_turn(scores_, next, work, row_, block);
+            await_values_multiplied();
+#pragma unroll
+            for (int i = 0; i < kScores / 2; ++i) matrix::replace(probabilities_[i], next[i]);
+            if (left == Left::nothing && !softmax_.owes()) return;
+            if (left == Left::shrink || softmax_.owes()) rescale();
+            if (left != Left::settle || softmax_.settle(block)) return;
+        }
+    }
+    RF_DEVICE void await_values_multiplied() {
         matrix::await<0>();
         pin();
-        if (block > blocks.first) release_values();
-        if (lagged) rescale();
-        pack();
+        arrive(release_);
+        release_ = shared_.nobodys();
     }
     // The next scores, and after them the values of this block: these are still multiplied at the end.
-    RF_DEVICE void step() {
-        shared_.keys_full(k_.stage).await(k_.phase);
+    RF_DEVICE void step(int next) {
+        if (!all_is_there_) shared_.keys_full(k_.stage).await(k_.phase), shared_.values_full(v_.stage).await(v_.phase);
         pin();
         matrix::open();
-        multiply_qk();
-        shared_.values_full(v_.stage).await(v_.phase);
+        multiply_qk(next);
         matrix::open();
         multiply_pv();
+        release_ = shared_.values_empty(v_.stage);
+        v_.advance();
         matrix::await<1>();
         matrix::pin(scores_);
         release_keys();
@@ -167,6 +198,7 @@ private:
         matrix::await<0>();
         pin();
         release_values();
+        if (softmax_.owes()) rescale();
     }
     // Values past the sequence's end may be anything. All groups may do this at once: they write the same zeros.
     RF_DEVICE void clear_values(int row) {
@@ -180,94 +212,18 @@ private:
         device::group_barrier(group_);
     }
 
-    // Scores of a block to probabilities, in place; peak and sum follow. True: the output of this warp's rows has to shrink by factor_.
-    RF_DEVICE bool soften(const Work& work, int block, int end) {
-        const int key0 = block * Tile::kKeys;
-        if constexpr (kScored) scoring_.score(scores_, work, lane_row(work, 0), key0);
-        if (key0 < sure_.first || key0 + Tile::kKeys > sure_.end) exclude(work, key0);
-        float largest[2];
-        bool lags = false;
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            largest[r] = scores_[2 * r];
-#pragma unroll
-            for (int i = 0; i < kScores; ++i)
-                if (i / 2 % 2 == r) largest[r] = device::larger(largest[r], scores_[i]);
-            if constexpr (kScored) largest[r] += scoring_.bias(r);
-            lags |= (largest[r] - peak_[r]) * log2_scale() > kLag;  // false for (-inf) - (-inf)
-        }
-        lags = device::any_in_wave(lags);
-        if (kScored && block + 1 < end) scoring_.ask(work, lane_row(work, 0), key0 + Tile::kKeys);
-        if (lags) catch_up(largest);
-        if (kScored && extreme_)
-            exponentiate<true>();
-        else
-            exponentiate<false>();
-        return lags;
-    }
-    template <bool DifferenceFirst> RF_DEVICE void exponentiate() {
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const float peak = peak_[r] == -device::kInfinity ? 0 : peak_[r], base = kScored ? peak - scoring_.bias(r) : peak;
-            const float scale = log2_scale(), log2_base = base * scale;
-            float sum = 0;
-#pragma unroll
-            for (int i = 0; i < kScores; ++i)
-                if (i / 2 % 2 == r) {
-                    scores_[i] =
-                        DifferenceFirst ? device::exp2((scores_[i] - base) * scale) : device::exp2(__builtin_fmaf(scores_[i], scale, -log2_base));
-                    sum += scores_[i];
-                }
-            sum_[r] += sum;
-        }
-    }
-    RF_DEVICE void exclude(const Work& work, int key0) {
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            const int row = lane_row(work, r), column0 = key0 + lane_ % 4 * 2;
-            const int first = row + work.reach.first - column0, end = min(row + work.reach.end, work.reach.length) - column0;
-            if (key0 + Tile::kKeys > sure_.end) {
-#pragma unroll
-                for (int i = 0; i < kScores; ++i)
-                    if (i / 2 % 2 == r && Scoring<Tile, F>::column(i) >= end) scores_[i] = -device::kInfinity;
-            }
-            if (key0 < sure_.first) {
-#pragma unroll
-                for (int i = 0; i < kScores; ++i)
-                    if (i / 2 % 2 == r && Scoring<Tile, F>::column(i) < first) scores_[i] = -device::kInfinity;
-            }
-        }
-    }
-    RF_DEVICE void catch_up(const float (&largest)[2]) {
-#pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            float peak = device::larger(largest[r], device::exchange(largest[r], 1));
-            peak = device::larger(peak_[r], device::larger(peak, device::exchange(peak, 2)));
-            factor_[r] = peak == peak_[r] ? 1.0f : device::exp2((peak_[r] - peak) * log2_scale());
-            peak_[r] = peak;
-            sum_[r] *= factor_[r];
-        }
-        // Beyond, a peak in units of log2 would have too few digits left, or none: the difference comes first.
-        constexpr float kModest = 4096;
-        const auto extreme = [this](float peak) { return __builtin_fabsf(peak) * unit() > kModest && peak != -device::kInfinity; };
-        if constexpr (kScored) extreme_ = device::any_in_wave(extreme(peak_[0]) || extreme(peak_[1]));
-    }
     RF_DEVICE void rescale() {
+        softmax_.pay();
 #pragma unroll
-        for (int i = 0; i < kOuts; ++i) out_[i] *= factor_[i / 2 % 2];
+        for (int i = 0; i < kOuts; ++i) out_[i] *= softmax_.factor(i / 2 % 2);
     }
-    RF_DEVICE void pack() {
-#pragma unroll
-        for (int i = 0; i < kScores / 2; ++i) probabilities_[i] = T::pack(scores_[2 * i], scores_[2 * i + 1]);
-    }
-
     // Output and lse of this group's rows to device memory.
     RF_DEVICE void store(const Work& work) {
         if constexpr (Tile::kBoxedOut) {
             if (leads()) device::await_boxes_read();  // the last tile's output is still read from where this one's goes
             device::group_barrier(group_);
         }
-        if (edges_ && device::any_in_wave(!finite()))
+        if (softmax_.lost() || ((edges_ || softmax_.large()) && device::any_in_wave(!finite())))
             write_carefully(work);
         else
             write(work);
@@ -303,12 +259,7 @@ private:
     RF_DEVICE void write(const Work& work) {
         float factor[2];
 #pragma unroll
-        for (int r = 0; r < 2; ++r) {
-            sum_[r] += device::exchange(sum_[r], 1);
-            sum_[r] += device::exchange(sum_[r], 2);
-            const RowSum sum{peak_[r] * unit(), sum_[r]};
-            factor[r] = finished(work, lane_row(work, r), sum, lane_ % 4 == 0).factor;
-        }
+        for (int r = 0; r < 2; ++r) { factor[r] = finished(work, lane_row(work, r), softmax_.sum(r), lane_ % 4 == 0).factor; }
         if constexpr (Tile::kBoxedOut)
             write_boxes(factor);
         else
@@ -389,15 +340,16 @@ private:
         }
     }
 
-    static constexpr int kScores = Scoring<Tile, F>::kScores, kOuts = Tile::kDim / 2;
+    static constexpr int kScores = Softmax<T, Tile, F>::kScores, kOuts = Tile::kDim / 2;
     const MappedCall& call_;
     const Shared<Tile> shared_;
     int group_, lane_, warp_;
-    Scoring<Tile, F> scoring_;  // kScored alone
+    Softmax<T, Tile, F> softmax_;
     Cursor<Tile::kStages> k_, v_;
-    Keys sure_;  // keys that all rows attend to
-    bool edges_ = false, extreme_ = false;
-    float peak_[2], sum_[2], factor_[2];  // peak: it may lag; sum: this lane's part
+    device::Barrier release_;  // of the stage whose values are multiplied now
+    int row_ = 0;              // this warp's first
+    int all_is_there_ = 0;
+    bool edges_ = false;
     float scores_[kScores], out_[kOuts];
     std::uint32_t probabilities_[kScores / 2];
 };

@@ -1,6 +1,6 @@
-// Boolean and additive masks of one warp's 16 rows and a block's 64 keys, by way of 2 KiB of shared memory of its own. Where it can, the copy engine
-// brings them, or else asynchronous copies of 16 or 4 bytes: a warp asks for the next block's as soon as it has used this one's. What lies at odd
-// addresses the warp brings element by element, and waits for. The rules are those of flash/score.h.
+// Boolean and additive masks of one warp's 16 rows and a block's 64 keys, by way of shared memory of its own, 2 KiB for this block's and as
+// much for the next one's. Where it can, the copy engine brings them, or else asynchronous copies of 16 or 4 bytes; what lies at odd addresses the
+// warp brings element by element, and waits for. The rules are those of flash/score.h.
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_MASKING_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_MASKING_H
 
@@ -27,24 +27,29 @@ public:
     RF_DEVICE bool present() const { return operand().present(); }
     RF_DEVICE bool adds() const { return present() && !boolean(); }
 
-    // Asks for the mask of the block of keys from key0, whose first row in this warp is `row`. [whole warp, all of it done with the last block's]
+    // Asks for the mask of the block of keys from key0, whose first row in this warp is `row`, while the last one's is still used. [whole warp, all
+    // of it done with the one before]
     RF_DEVICE void ask(const Work& work, int row, int key0) const {
         if (Floats && operand().type == Type::f32) return;
         __syncwarp();
         if (!call_.call.cut.boxed_mask) return ask_copies(work, row, key0);
-        if (device::lane_index() != 0) return;
-        const device::Barrier full = shared_.mask_full(warp_);
-        full.expect(boolean() ? Tile::kMaskBytes / 2 : Tile::kMaskBytes);
-        device::copy_box_in(shared_.mask(warp_), call_.mask, full, key0, row, operand().head == 0 ? 0 : work.head,
-                            operand().batch == 0 ? 0 : work.sequence);
+        device::expect_box_in(device::lane_index() == 0, boolean() ? Tile::kMaskBytes / 2 : Tile::kMaskBytes, shared_.mask(warp_, next_slot()),
+                              call_.mask, shared_.mask_full(warp_), key0, row, operand().head == 0 ? 0 : work.head,
+                              operand().batch == 0 ? 0 : work.sequence);
     }
 
+    // The mask of the block of keys from key0 that was asked for is now this one's.
+    RF_DEVICE void turn(const Work& work, int row, int key0) {
+        slot_ ^= 1;
+        if (Floats && operand().type == Type::f32) return;
+        if (!call_.call.cut.boxed_mask) return await_copies(work, row, key0);
+        shared_.mask_full(warp_).await(static_cast<std::uint32_t>(slot_));
+    }
     // Products, a unit of which counts `scale`, to scores of the block of keys from key0, whose first row in this warp is `row`; where the mask is
     // boolean they keep their unit.
-    RF_DEVICE void apply(Scores& scores, const Work& work, int row, int key0, float scale) {
+    RF_DEVICE void apply(Scores& scores, const Work& work, int row, int key0, float scale) const {
         if constexpr (Floats)
             if (operand().type == Type::f32) return add_floats(scores, work, row, key0, scale);
-        await(work, row, key0);
         if (boolean()) return exclude(scores);
         const bool bf16 = operand().type == Type::bf16;
         if (!is_calm(scores, scale))
@@ -57,6 +62,16 @@ public:
             add_halves(scores, [scale](float s, std::uint32_t bits) { return __builtin_fmaf(s, scale, matrix::F16::widen(bits)); });
     }
 
+    // Exponents of 2 of all scores of this block, products of which count `scale` (in logarithms to base 2), less base[r] in the lane's row r: use(i,
+    // x, y) gets those of scores i and i + 1. Only 8 or 16 bits.
+    template <class Use> RF_DEVICE void exponents(const Scores& products, float scale, const float (&base)[2], Use use) const {
+        if (boolean()) return exponents_where(products, scale, base, use);
+        if (operand().type == Type::bf16)
+            exponents_plus<matrix::Bf16>(products, scale, base, use);
+        else
+            exponents_plus<matrix::F16>(products, scale, base, use);
+    }
+
 private:
     RF_DEVICE const Operand& operand() const { return call_.call.attention.mask; }
     RF_DEVICE bool boolean() const { return operand().type == Type::boolean; }
@@ -64,8 +79,8 @@ private:
     // Where an element lies: rows of 64 elements of one or two bytes or of 32 floats, in boxes as the copy engine writes them.
     template <class X> RF_DEVICE device::SharedAt at(int row, int column) const {
         const int byte = column * static_cast<int>(sizeof(X)), chunk = byte / 16;
-        if constexpr (sizeof(X) == 1) return shared_.mask(warp_) + (row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
-        return shared_.mask(warp_) + (row * kBoxBytes + (chunk ^ row % 8) * 16 + byte % 16);
+        if constexpr (sizeof(X) == 1) return shared_.mask(warp_, slot_) + (row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
+        return shared_.mask(warp_, slot_) + (row * kBoxBytes + (chunk ^ row % 8) * 16 + byte % 16);
     }
     // How many bytes lie at multiples of as many in all rows: 16, 4, or 0.
     RF_DEVICE int together() const {
@@ -92,7 +107,7 @@ private:
         for (int i = device::lane_index(); i < kWarpRows * kChunks; i += device::kWaveSize) {
             const int r = i / kChunks, byte = i % kChunks * Bytes, chunk = byte / 16 ^ (RowBytes == 64 ? r / 2 % 4 : r % 8);
             const int wanted = row + r < work.rows ? max(0, min(Bytes, left - byte)) : 0;
-            device::copy_bytes_async<Bytes>(shared_.mask(warp_) + (r * RowBytes + chunk * 16 + byte % 16),
+            device::copy_bytes_async<Bytes>(shared_.mask(warp_, next_slot()) + (r * RowBytes + chunk * 16 + byte % 16),
                                             wanted > 0 ? from + r * operand().sequence * size + byte : from, wanted);
         }
         device::close_copies();
@@ -125,25 +140,62 @@ private:
     RF_DEVICE static void store(device::SharedAt to, std::uint16_t x) { device::store_shared_half(to, x); }
     RF_DEVICE static void store(device::SharedAt to, std::uint8_t x) { device::store_shared_byte(to, x); }
 
-    RF_DEVICE void await(const Work& work, int row, int key0) {
-        if (!call_.call.cut.boxed_mask) return await_copies(work, row, key0);
-        shared_.mask_full(warp_).await(phase_);
-        phase_ ^= 1;
-    }
+    RF_DEVICE int next_slot() const { return slot_ ^ 1; }
     RF_DEVICE void exclude(Scores& scores) const {
+        const device::SharedAt from = flags();
 #pragma unroll
         for (int i = 0; i < kScores; i += 2) {
-            const std::uint32_t pair =
-                device::load_shared_half(at<std::uint8_t>(device::lane_index() / 4 + i / 2 % 2 * 8, i / 4 * 8 + first_column()));
+            const std::uint32_t pair = two_flags(from, i);
             if (!(pair & 0xFF)) scores[i] = -device::kInfinity;
             if (!(pair & 0xFF00)) scores[i + 1] = -device::kInfinity;
         }
     }
-    template <class Add> RF_DEVICE void add_halves(Scores& scores, Add add) const {
+    template <class Use> RF_DEVICE void exponents_where(const Scores& products, float scale, const float (&base)[2], Use use) const {
+        const device::SharedAt from = flags();
+#pragma unroll
+        for (int i = 0; i < kScores; i += 2) {
+            const std::uint32_t pair = two_flags(from, i);
+            const float x = __builtin_fmaf(products[i], scale, -base[i / 2 % 2]), y = __builtin_fmaf(products[i + 1], scale, -base[i / 2 % 2]);
+            use(i, pair & 0xFF ? x : -device::kInfinity, pair & 0xFF00 ? y : -device::kInfinity);
+        }
+    }
+    template <class X, class Use> RF_DEVICE void exponents_plus(const Scores& products, float scale, const float (&base)[2], Use use) const {
+        const device::SharedAt from = halves();
 #pragma unroll
         for (int i = 0; i < kScores; i += 8) {
             std::uint32_t words[4];
-            device::load_matrices(at<std::uint16_t>(device::lane_index() % 16, i * 2 + device::lane_index() / 16 * 8), words);
+            eight_halves(from, i, words);
+#pragma unroll
+            for (int j = 0; j < 8; j += 2) {
+                const float less = -base[j / 2 % 2];
+                const float a = __builtin_fmaf(X::widen(words[j / 2] & 0xFFFF), device::kLog2E, less);
+                const float b = __builtin_fmaf(X::widen(words[j / 2] >> 16), device::kLog2E, less);
+                use(i + j, __builtin_fmaf(products[i + j], scale, a), __builtin_fmaf(products[i + j + 1], scale, b));
+            }
+        }
+    }
+    // Where this lane finds the mask of its scores, computed for each block: kept for all, it would take a register an address.
+    RF_DEVICE device::SharedAt flags() const {
+        const int lane = device::fresh(device::lane_index());
+        return shared_.mask(warp_, slot_) + (lane / 4 * 64 + lane / 8 % 4 * 16 + lane % 4 * 2);
+    }
+    RF_DEVICE device::SharedAt halves() const {
+        const int lane = device::fresh(device::lane_index());
+        return shared_.mask(warp_, slot_) + (lane % 16 * kBoxBytes + (lane / 16 ^ lane % 8) * 16);
+    }
+    // Two bytes, for scores i and i + 1; eight halves, from score i.
+    RF_DEVICE static std::uint32_t two_flags(device::SharedAt flags, int i) {
+        return device::load_shared_half(device::SharedAt{flags.address ^ static_cast<unsigned>(i / 8 * 16)} + (i / 2 % 2 * 512 + i / 4 % 2 * 8));
+    }
+    RF_DEVICE static void eight_halves(device::SharedAt halves, int i, std::uint32_t (&words)[4]) {
+        device::load_matrices({halves.address ^ static_cast<unsigned>(i / 4 * 16)}, words);
+    }
+    template <class Add> RF_DEVICE void add_halves(Scores& scores, Add add) const {
+        const device::SharedAt from = halves();
+#pragma unroll
+        for (int i = 0; i < kScores; i += 8) {
+            std::uint32_t words[4];
+            eight_halves(from, i, words);
 #pragma unroll
             for (int j = 0; j < 8; ++j) scores[i + j] = add(scores[i + j], words[j / 2] >> j % 2 * 16 & 0xFFFF);
         }
@@ -195,7 +247,7 @@ private:
     const MappedCall& call_;
     const Shared<Tile> shared_;
     int warp_;
-    std::uint32_t phase_ = 0;
+    int slot_ = 1;  // of this block's mask, and the phase of the barrier that it came with
 };
 
 #endif

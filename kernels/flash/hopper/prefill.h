@@ -12,6 +12,7 @@ namespace rocforge::kernels::flash::hopper {
 template <class T, class Tile, Features F> RF_DEVICE void prefill(const MappedCall& call) {
     const Shared<Tile> shared{device::aligned_shared_memory()};
     if (device::thread_index() == 0) shared.init();
+    Scoring<T, Tile, F>::write_columns(shared);
     device::barrier();
     const int group = device::wave_index() / 4;
     if (group == 0) {

@@ -1,6 +1,6 @@
 // From products to scores where more than a positive scale and bounds on keys is asked for: softcap, ALiBi, masks. The portable kernels take each
-// element through all features (GeneralScore); here all elements go through one feature after the other, so that none branches. The rules are those
-// of flash/score.h.
+// element through all features (GeneralScore); here a kernel has one feature, and takes each element to an exponent of 2 (exponents()), or where that
+// is not good enough all elements through the feature (score()), so that none branches. The rules are those of flash/score.h.
 //
 // What is the same for all elements stays out of them: a score in registers counts unit() of the rule's, which the exponential's scale takes in, and
 // less than the rule's by bias(r) in a lane's row r, which the maximum takes in.
@@ -8,13 +8,14 @@
 #define ROCFORGE_KERNELS_FLASH_HOPPER_SCORING_H
 
 #include "kernels/flash/hopper/masking.h"
+#include "kernels/matrix/sm90.h"
 
 namespace rocforge::kernels::flash::hopper {
 
 #if defined(RF_NVIDIA) && defined(__CUDA_ARCH_FEAT_SM90_ALL)
 
 // One lane's: its scores are of rows `row` and `row + 8`, columns as in kernels/matrix/sm90.h.
-template <class Tile, Features F> class Scoring {
+template <class T, class Tile, Features F> class Scoring {
     using Mask = Masking<Tile, F == Features::all>;
 
 public:
@@ -22,100 +23,229 @@ public:
     static constexpr int kScores = Mask::kScores;
     RF_DEVICE static constexpr int column(int i) { return Mask::column(i); }
 
-    RF_DEVICE Scoring(const MappedCall& call, const Shared<Tile>& shared, int warp) : call_(call), mask_(call, shared, warp) {}
+    RF_DEVICE Scoring(const MappedCall& call, const Shared<Tile>& shared, int warp)
+        : call_(call), shared_(shared), warp_(warp), mask_(call, shared, warp) {
+        if (capped()) to_y_ = device::uniform_float(to_y());
+        if constexpr (F == Features::softcap) even_ = Even(call.call.attention.softcap * device::kLog2E).held();
+        product_log2_ = device::uniform_float(call.call.attention.scale * device::kLog2E);
+    }
 
     RF_DEVICE float unit() const { return folded() && !(masked() && mask_.adds()) ? step() : 1.0f; }
     RF_DEVICE float bias(int r) const { return sloped() ? bias_[r] : 0.0f; }
 
-    // For the tile's rows of this lane, and the block of keys that score() gets first.
+    // For the tile's rows of this warp from `row` on, and the block of keys that comes first. [whole group, which may meet here]
     RF_DEVICE void begin(const Work& work, int row, int key0) {
-        if (sloped()) begin_slope(work, row - device::lane_index() / 4);
-        if (masked()) mask_.ask(work, row - device::lane_index() / 4, key0);
+        if (sloped()) begin_slope(work, row);
+        if (masked()) mask_.ask(work, row, key0);
     }
-    // For the block from key0, which score() gets next. [whole warp, after what depends on all of its scores]
-    RF_DEVICE void ask(const Work& work, int row, int key0) const {
-        if (masked()) mask_.ask(work, row - device::lane_index() / 4, key0);
+    // Before the block from key0; after it comes that from next_key0, or none (-1). [whole warp, after what depends on all of the last block's
+    // scores]
+    RF_DEVICE void turn(const Work& work, int row, int key0, int next_key0) {
+        if (!masked()) return;
+        mask_.turn(work, row, key0);
+        if (next_key0 >= 0) mask_.ask(work, row, next_key0);
+    }
+
+    // How far exponents() takes blocks from `block` on, of those before `end`.
+    RF_DEVICE int even_until(int block, int end) {
+        if (!sloped()) return end;
+        const bool left = block * Tile::kKeys <= left_last_, right = block * Tile::kKeys >= right_first_;
+        rise_ = left ? slope_ : -slope_;
+        return left ? min(end, left_last_ / Tile::kKeys + 1) : right ? end : 0;
+    }
+    // The block of keys from key0: products to exponents of 2, each by itself. A row's peak is in units, log2_unit what one of these is in logarithms
+    // to base 2. use(i, x, y) gets those of scores i and i + 1. False: some are wrong, too large for the cap's polynomial.
+    template <class Use> RF_DEVICE bool exponents(const Scores& products, int key0, const float (&peak)[2], float log2_unit, Use use) const {
+        float base[2] = {peak[0] * log2_unit, peak[1] * log2_unit};
+        if constexpr (F == Features::mask) {
+            mask_.exponents(products, product_log2_, base, use);
+        } else if constexpr (F == Features::softcap) {
+            return capped_exponents(products, base, use);
+        } else {
+            if constexpr (kRamped) {
+                const float rise = rise_ * log2_unit, distance = distance_ - static_cast<float>(key0);
+                base[0] = __builtin_fmaf(rise, distance, base[0]), base[1] = __builtin_fmaf(rise, distance + 8, base[1]);
+            }
+#pragma unroll
+            for (int i = 0; i < kScores; i += 2) {
+                const float less = -base[i / 2 % 2];
+                use(i, __builtin_fmaf(products[i], log2_unit, less), __builtin_fmaf(products[i + 1], log2_unit, less));
+            }
+        }
+        return true;
+    }
+
+    // Adds the ramp of the block from key0 to its products, which are open.
+    RF_DEVICE void multiply(Scores& products, int key0) const {
+        if constexpr (kRamped) {
+            const int operand = key0 <= left_last_ ? 0 : key0 >= right_first_ ? 32 : 64;
+            matrix::Wgmma<T, Tile::kKeys>::left_right(products, matrix::moved(matrix::described(shared_.ramp_rows(warp_ / 4), 0), operand),
+                                                      matrix::described(shared_.ramp_keys(), 0), true);
+        }
+    }
+    // The right operand, once for all tiles. [all threads of the block; a barrier follows]
+    RF_DEVICE static void write_columns(const Shared<Tile>& shared) {
+        if constexpr (kRamped) {
+            const int column = device::thread_index();
+            const std::uint32_t pair = T::pack(static_cast<float>(column), static_cast<float>(column));
+            if (column < Tile::kKeys)
+#pragma unroll
+                for (int chunk = 0; chunk < 2; ++chunk)
+                    device::store_shared(shared.ramp_keys() + (column * kBoxBytes + (chunk ^ column % 8) * 16),
+                                         chunk == 0 ? device::Words{pair, pair & 0xFFFF} : device::Words{});
+            device::publish_shared();
+        }
     }
 
     // The block of keys from key0: products to scores, in place.
     RF_DEVICE void score(Scores& scores, const Work& work, int row, int key0) {
-        const Attention& a = call_.call.attention;
-        if (capped()) cap(scores, a.scale / a.softcap);
+        if (capped()) cap(scores, to_y_);
         if (!folded()) {
 #pragma unroll
             for (int i = 0; i < kScores; ++i) scores[i] *= step();
         }
-        if (sloped()) decline(scores, key0);
+        if (sloped()) decline(scores, work, row, key0);
         if (!masked()) return;
         const float scale = folded() ? step() : 1.0f;
-        mask_.apply(scores, work, row - device::lane_index() / 4, key0, scale);
+        mask_.apply(scores, work, row, key0, scale);
         if (sloped() && mask_.adds()) bias_[0] *= scale, bias_[1] *= scale;
     }
 
 private:
-    static constexpr bool kAll = F == Features::all;
-    RF_DEVICE bool capped() const { return F == Features::softcap || (kAll && call_.call.attention.softcap > 0); }
+    static constexpr bool kAll = F == Features::all, kRamped = F == Features::alibi;
+    static_assert(kRamped == Tile::kRamped, "a tile for the feature");
+    // A cap beyond kMostUnit changes no score that is not near it.
+    RF_DEVICE bool capped() const {
+        return F == Features::softcap || (kAll && call_.call.attention.softcap > 0 && call_.call.attention.softcap <= kMostUnit);
+    }
     RF_DEVICE bool sloped() const { return F == Features::alibi || (kAll && call_.call.attention.alibi); }
     RF_DEVICE bool masked() const { return F == Features::mask || (kAll && mask_.present()); }
     // What a product counts, or after the cap a score; and whether that is left to unit().
     RF_DEVICE float step() const { return capped() ? call_.call.attention.softcap : call_.call.attention.scale; }
-    RF_DEVICE bool folded() const { return !kAll || step() >= kLeastUnit; }
+    RF_DEVICE bool folded() const { return !kAll || (step() >= kLeastUnit && step() <= kMostUnit); }
 
-    // tanh(scores * inside). Below 5/8 by a polynomial, since the exponential's unit has 16 results a cycle and the multipliers 128: an odd one of
-    // degree 9 in y = x * 16/5, whose bit 30 says that it is 2 or more, infinite or NaN. Its error is 1.1e-7 of the value.
-    RF_DEVICE static void cap(Scores& scores, float inside) {
-        constexpr float kLimit = 0.625f;
-        const float to_y = inside * (2 / kLimit);
-        std::uint32_t bits[4] = {};  // four, so that none waits for the last
+    // tanh(x) below 7/16 by a polynomial, since the exponential's unit has 16 results a cycle and the multipliers 128: an odd one of degree 7 in y =
+    // x * 32/7, whose bit 30 says that it is 2 or more, infinite or NaN. Its error is 3e-7 of the value.
+    static constexpr float kLimit = 0.4375f;
+    RF_DEVICE float to_y() const { return call_.call.attention.scale / call_.call.attention.softcap * (2 / kLimit); }
+    // Even part: tanh(x) = y * even(y * y), times `factor`.
+    struct Even {
+        static constexpr int kTerms = 4;
+        float c[kTerms];
+        RF_DEVICE explicit Even(float factor = 0)
+            : c{-1.11260089e-06f * factor, 6.63477377e-05f * factor, -3.48883174e-03f * factor, 2.18749957e-01f * factor} {}
+        RF_DEVICE float operator()(float square) const {
+            float p = __builtin_fmaf(square, c[0], c[1]);
 #pragma unroll
-        for (int i = 0; i < kScores; ++i) {
-            scores[i] *= to_y;
-            bits[i / 2 % 4] |= device::as_bits(scores[i]);
+            for (int i = 2; i < kTerms; ++i) p = __builtin_fmaf(p, square, c[i]);
+            return p;
         }
-        if (device::any_in_wave(((bits[0] | bits[1] | bits[2] | bits[3]) & 0x40000000u) != 0)) {
+        RF_DEVICE Even held() const {
+            Even even;
 #pragma unroll
-            for (int i = 0; i < kScores; ++i) scores[i] = device::tanh(scores[i] * (kLimit / 2));
+            for (int i = 0; i < kTerms; ++i) even.c[i] = device::uniform_float(c[i]);
+            return even;
+        }
+    };
+    // Each by itself: a neighbour may lie past the sequence's end, and be anything.
+    RF_DEVICE static void cap(Scores& scores, float to_y) {
+        const Even even(1);
+        bool far = false;
+#pragma unroll
+        for (int i = 0; i < kScores; ++i) scores[i] *= to_y, far |= !(__builtin_fabsf(scores[i]) < 2);
+        if (device::any_in_wave(far)) {
+#pragma unroll
+            for (int i = 0; i < kScores; ++i) {
+                const float y = scores[i], near = y * even(y * y);
+                scores[i] = __builtin_fabsf(y) < 2 ? near : device::tanh(y * (kLimit / 2));
+            }
             return;
         }
 #pragma unroll
-        for (int i = 0; i < kScores; ++i) {
-            const float square = scores[i] * scores[i];
-            float p = __builtin_fmaf(square, 4.27772704e-07f, -1.50821415e-05f);
-            p = __builtin_fmaf(p, square, 3.96505755e-04f);
-            p = __builtin_fmaf(p, square, -1.01721054e-02f);
-            scores[i] *= __builtin_fmaf(p, square, 3.12499970e-01f);
-        }
+        for (int i = 0; i < kScores; ++i) scores[i] *= even(scores[i] * scores[i]);
     }
-    // ALiBi. On one side of the diagonal a block's distances differ from its first by the column alone: one multiplication and addition an element.
-    RF_DEVICE void decline(Scores& scores, int key0) {
-        const float distance = distance_ - static_cast<float>(key0);
-        if (key0 <= left_last_ || key0 >= right_first_) {
-            const float rise = key0 <= left_last_ ? slope_ : -slope_;
+    template <class Use> RF_DEVICE bool capped_exponents(const Scores& products, const float (&base)[2], Use use) const {
+        const Even even = even_;
+        const float to_y = to_y_;
+        std::uint32_t bits[2] = {};
 #pragma unroll
-            for (int i = 0; i < kScores; ++i) scores[i] = __builtin_fmaf(rise, column(i), scores[i]);
-            bias_[0] = -slope_ * __builtin_fabsf(distance), bias_[1] = -slope_ * __builtin_fabsf(distance + 8);
+        for (int i = 0; i < kScores; i += 2) {
+            const float x = products[i] * to_y, y = products[i + 1] * to_y, less = -base[i / 2 % 2];
+            bits[i / 2 % 2] |= device::as_bits(x) | device::as_bits(y);
+            use(i, __builtin_fmaf(x, even(x * x), less), __builtin_fmaf(y, even(y * y), less));
+        }
+        return ((bits[0] | bits[1]) & 0x40000000u) == 0;
+    }
+    // ALiBi. On one side of the diagonal a block's distances differ from its first by the column alone: a ramp, which the matrix unit adds where it
+    // can.
+    RF_DEVICE void decline(Scores& scores, const Work& work, int row, int key0) {
+        const int first_key = key0 + device::fresh(Mask::first_column());
+        const float distance = distance_ - static_cast<float>(first_key);
+        if (key0 <= left_last_ || key0 >= right_first_) {
+            const float start = distance_ - static_cast<float>(kRamped ? key0 : first_key);
+            bias_[0] = -slope_ * __builtin_fabsf(start), bias_[1] = -slope_ * __builtin_fabsf(start + 8);
+            if constexpr (!kRamped) {
+                const float rise = key0 <= left_last_ ? slope_ : -slope_;
+#pragma unroll
+                for (int i = 0; i < kScores; ++i) scores[i] = __builtin_fmaf(rise, column(i), scores[i]);
+            }
             return;
         }
         bias_[0] = bias_[1] = 0;
+        if (right_first_ > Reach::kFar) {
+            const std::int64_t far = work.diagonal + row + device::fresh(device::lane_index()) / 4 - first_key;
+#pragma unroll
+            for (int i = 0; i < kScores; ++i)
+                scores[i] = __builtin_fmaf(-slope_, __builtin_fabsf(static_cast<float>(far + (i / 2 % 2 * 8 - column(i)))), scores[i]);
+            return;
+        }
 #pragma unroll
         for (int i = 0; i < kScores; ++i) scores[i] = __builtin_fmaf(-slope_, __builtin_fabsf(distance + (i / 2 % 2 * 8 - column(i))), scores[i]);
     }
-    // Which blocks lie on one side of the diagonal for all of this warp's rows, the first of which is `row`.
+    // Which blocks lie on one side of the diagonal for all of the group's rows; `row` is this warp's first.
     RF_DEVICE void begin_slope(const Work& work, int row) {
-        constexpr float kTame = 1e20f;  // beyond, the bias of a row might matter to what a mask's lowest values are joined with
+        // Beyond, what is added to a block's scores would have fewer digits behind the point than a score needs, or leave the storage type: then each
+        // element for itself.
+        constexpr float kTame = 1 << 14, kTameSlope = T::kBf16 ? 1e20f : 3e4f;
         slope_ = device::load(call_.call.pointers.alibi_slopes + work.head);
+        const float farthest = __builtin_fabsf(static_cast<float>(work.diagonal)) + static_cast<float>(work.rows + work.reach.length);
+        const bool tame = __builtin_fabsf(slope_) * farthest < kTame && __builtin_fabsf(slope_) < kTameSlope * unit();
         if (folded()) slope_ /= step();
         const std::int64_t diagonal = work.diagonal + row;
-        distance_ = static_cast<float>(diagonal + device::lane_index() / 4 - Mask::first_column());
-        const int near = static_cast<int>(ExtentRule::clamp(diagonal, -Reach::kFar, Reach::kFar));
-        const bool tame = __builtin_fabsf(slope_) < kTame;
-        left_last_ = tame ? near - Tile::kKeys : -1, right_first_ = tame ? near + kWarpRows : Reach::kFar + 1;
+        distance_ = static_cast<float>(diagonal + device::lane_index() / 4);
+        const int near = static_cast<int>(ExtentRule::clamp(diagonal - warp_ % 4 * kWarpRows, -Reach::kFar, Reach::kFar));
+        left_last_ = device::uniform(tame ? near - Tile::kKeys : -1), right_first_ = device::uniform(tame ? near + kGroupRows : Reach::kFar + 1);
+        if constexpr (kRamped) write_ramp();
+    }
+
+    // The ramp is a product 16 deep of the slope, in three parts whose sum has its digits, and the columns' numbers, which are small and whole. A
+    // group's rows are all the same; three operands lie in a row of its box: rising, falling and zero.
+    RF_DEVICE void write_ramp() const {
+        const float high = T::widen(T::pack(slope_, 0)), middle = T::widen(T::pack(slope_ - high, 0)), low = slope_ - high - middle;
+        const int thread = warp_ % 4 * 32 + device::lane_index(), row = thread % kGroupRows, half = thread / kGroupRows;
+        const std::uint32_t used = half == 0 ? ~0u : 0u;  // of the two halves of an operand's row
+        const auto store = [&](int chunk, std::uint32_t first, std::uint32_t second) {
+            device::store_shared(shared_.ramp_rows(warp_ / 4) + (row * kBoxBytes + (chunk ^ row % 8) * 16), {first, second, 0, 0});
+        };
+        device::group_barrier(warp_ / 4);
+        store(half, T::pack(high, middle) & used, T::pack(low, 0) & used);
+        store(2 + half, T::pack(-high, -middle) & used, T::pack(-low, 0) & used);
+        store(4 + half, 0, 0);
+        device::publish_shared();
+        device::group_barrier(warp_ / 4);
     }
 
     const MappedCall& call_;
+    const Shared<Tile> shared_;
+    int warp_;
     Mask mask_;
-    float slope_ = 0, distance_ = 0, bias_[2] = {};  // distance: of the lane's first row from its first key
-    int left_last_ = 0, right_first_ = 0;            // the last block that lies left of the diagonal, the first one right of it, by their first keys
+    // The same in all lanes, from lane 0, so that they lie in uniform registers, which cost the others no reads: FMAs wait for those while the matrix
+    // unit reads its accumulators. Computed once: the compiler would do it anew for each block.
+    float to_y_ = 0, product_log2_;
+    Even even_;  // softcap alone; in units of log2
+    // ALiBi. slope: in units; rise: of the blocks that now go at once, from key to key; distance: of the lane's first row from key 0.
+    float slope_ = 0, rise_ = 0, distance_ = 0, bias_[2] = {};
+    int left_last_ = 0, right_first_ = 0;  // the last block that lies left of the diagonal, the first one right of it, by their first keys
 };
 
 #endif

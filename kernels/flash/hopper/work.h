@@ -100,9 +100,14 @@ template <class Tile> struct Shared {
     RF_DEVICE device::Barrier work_full(int slot) const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + slot); }
     RF_DEVICE device::Barrier work_empty(int slot) const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + kSlots + slot); }
     RF_DEVICE device::Barrier claim() const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + 2 * kSlots); }
+    // Nobody waits for: arrivals that would otherwise be behind a branch.
+    RF_DEVICE device::Barrier nobodys() const { return barrier(4 * Tile::kStages + 2 * Tile::kConsumers + 2 * kSlots + 1); }
+    // Left operand of one group and right operand of the product that makes ALiBi's ramp, in boxes.
+    RF_DEVICE device::SharedAt ramp_rows(int group) const { return base + (Tile::kRampAt + group * kGroupRows * kBoxBytes); }
+    RF_DEVICE device::SharedAt ramp_keys() const { return base + (Tile::kRampAt + Tile::kConsumers * kGroupRows * kBoxBytes); }
     // Of one warp of all consumers'.
-    RF_DEVICE device::SharedAt mask(int warp) const { return base + (Tile::kMasksAt + warp * Tile::kMaskBytes); }
-    RF_DEVICE device::Barrier mask_full(int warp) const { return barrier(Tile::kBarrierCount - Tile::kMaskBoxes + warp); }
+    RF_DEVICE device::SharedAt mask(int warp, int slot) const { return base + (Tile::kMasksAt + (warp * 2 + slot) * Tile::kMaskBytes); }
+    RF_DEVICE device::Barrier mask_full(int warp) const { return barrier(Tile::kBarrierCount - Tile::kMaskWarps + warp); }
 
     // By one thread. Consumers arrive once a warp, producers once.
     RF_DEVICE void init() const {
@@ -113,8 +118,8 @@ template <class Tile> struct Shared {
         }
         for (int group = 0; group < Tile::kConsumers; ++group) query_full(group).init(1), query_empty(group).init(4);
         for (int slot = 0; slot < kSlots; ++slot) work_full(slot).init(1), work_empty(slot).init(kWarps + 3);
-        claim().init(1);
-        for (int warp = 0; warp < Tile::kMaskBoxes; ++warp) mask_full(warp).init(1);
+        claim().init(1), nobodys().init(kWarps);
+        for (int warp = 0; warp < Tile::kMaskWarps; ++warp) mask_full(warp).init(1);
         device::publish_barriers();
     }
 
