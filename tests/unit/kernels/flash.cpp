@@ -194,7 +194,7 @@ TEST_CASE("what Hopper's whole tiles leave after their last full round is cut in
         {1, 2048, false, "128_medium", 8},   // 24 heads of 11 tiles are two rounds of 132; 8 of 16 short ones are most of a third
         {1, 4096, false, "128_medium", 2},   // 30 of 22: five rounds
         {1, 4096, true, "128_medium", 0},    // short ones come by themselves
-        {1, 512, false, "128_small", 0},    // less than a round
+        {1, 512, false, "128_small", 0},     // less than a round
         {11, 2304, false, "128_medium", 0},  // 352 heads of 12 tiles: 32 rounds, and nothing left
     };
     for (const Row& row : rows) {
