@@ -1,6 +1,5 @@
 // Every backend that a context loads runs every case, or says why not. In host memory: with the library's threads and with lent ones, planned and in
 // one call. On a device: on the default stream, on a stream of its own, and captured in a graph. filter.h says how to run a part of it.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <rocforge/plugin.hpp>

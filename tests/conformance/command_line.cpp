@@ -1,6 +1,5 @@
 // The program on files, on the CPU and on a device that a stand-in plays: cases written as safetensors, run through `rocforge run`, the output read
 // back and held to the oracle's tolerance.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <array>

@@ -9,18 +9,16 @@
 #include <new>
 #include <stdexcept>
 
+#include "conformance/backend.h"
 #include "filter.h"
 
 namespace rocforge::tests {
+
+using conformance::empty_error;
+
 namespace {
 
 constexpr std::align_val_t kWorkspaceAlign{256};
-
-rf_error empty_error() {
-    rf_error error{};
-    error.struct_size = sizeof error;
-    return error;
-}
 
 // A number that a kernel must not rely on: as a float it is a NaN.
 std::byte* garbage(std::uint64_t bytes) {

@@ -1,6 +1,5 @@
 // The cpu backend as each of its instruction sets, and with one thread, on every case; and proof that the heavy cases leave the calling thread.
 // A set that the machine lacks is skipped with the backend's own words. Other backends are backends.cpp's business.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 #include <rocforge/plugin.hpp>
 

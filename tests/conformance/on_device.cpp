@@ -4,8 +4,11 @@
 #include <cstring>
 #include <stdexcept>
 
+#include "conformance/backend.h"
+
 namespace rocforge::tests {
 
+using conformance::empty_error;
 using conformance::Image;
 using conformance::Materialised;
 
@@ -14,12 +17,6 @@ namespace {
 constexpr std::uint64_t kAlign = 256;
 constexpr std::byte kGuard{0xFF};  // as a number of any type a NaN: a value read from it shows
 constexpr std::uint64_t kFirstBlockBytes = 64 << 20;
-
-rf_error empty_error() {
-    rf_error error{};
-    error.struct_size = sizeof error;
-    return error;
-}
 
 std::uint64_t round_up(std::uint64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 

@@ -1,5 +1,4 @@
 // Who checks the checker: the oracle against results worked out by hand, and the verdict against backends that are wrong on purpose.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <rocforge/plugin.hpp>

@@ -1,6 +1,5 @@
 // What stands between a case and a device: the filters, the cases prepared on threads, and the image of a case that is copied to a device and back.
 // Each way in which a kernel may write where it must not is told.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <algorithm>

@@ -1,5 +1,4 @@
 // Entry of the hostile tests. Clears what the caller's environment would change: only what a test sets may reach rocforge.
-#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <cstdlib>

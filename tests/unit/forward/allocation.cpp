@@ -1,7 +1,6 @@
 // forward allocates nothing: every allocation of the process is counted while plans of each kind run, on whatever backend is installed here.
 #include <rocforge/rocforge.hpp>
 
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <atomic>

@@ -1,5 +1,4 @@
 // Each matrix unit against a plain product. On the device that ROCFORGE_TEST_DEVICE names (rocm:0, cuda:0); on AMD's by the emulator's tests.
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
 #include <doctest/doctest.h>
 
 #include <cmath>
