@@ -296,7 +296,7 @@ private:
     Status failure_ = Status::kDone, refused_ = Status::kDone;  // of the last row that failed, that was refused
 };
 
-constexpr const char* kHelp =
+constexpr const char* kBenchHelp =
     R"(Presets: prefill and decode (bf16, sizes of a GPU), paged (decode over shuffled pages of 16 tokens), cpu (f32 and bf16).
 FLOPs are 4*batch*head_q*seq_q*seq_kv*dim, halved when causal; GB/s counts K and V once. min .. max is the spread of the runs.
 
@@ -333,7 +333,7 @@ void add_preset(CLI::App& command, std::vector<std::string>& presets) {
 Command add_bench(CLI::App& app) {
     CLI::App* command = app.add_subcommand("bench", "Time forward on a preset's shapes");
     auto flags = std::make_shared<BenchFlags>();
-    command->footer(kHelp);
+    command->footer(kBenchHelp);
     command->add_option("--backend", flags->backends, "Measure this backend; may be repeated. Unset: the one that selection chooses")
         ->type_name("NAME")
         ->expected(1)

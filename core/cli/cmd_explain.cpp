@@ -27,7 +27,7 @@ struct ExplainFlags {
     bool json = false, matrix = false;
 };
 
-constexpr const char* kHelp =
+constexpr const char* kExplainHelp =
     R"(--ragged packs B sequences of up to S tokens into one row; k and v are packed alike unless --paged or --kv-lens is given.
 
 Examples:
@@ -142,7 +142,7 @@ void add_geometry(CLI::App& command, ExplainFlags& flags) {
 Command add_explain(CLI::App& app) {
     CLI::App* const command = app.add_subcommand("explain", "Say which backend would run a problem, and why not the others");
     auto flags = std::make_shared<ExplainFlags>();
-    command->footer(kHelp);
+    command->footer(kExplainHelp);
     add_geometry(*command, *flags);
     add_rules(*command, flags->rules);
     command->add_option("--device", flags->device, "cpu, rocm:0, or an arch: x86-64-v3, gfx942 once a GPU backend is installed")->type_name("DEVICE");

@@ -28,7 +28,7 @@ struct NewFlags {
     bool cpp = false, hip = false;
 };
 
-constexpr const char* kHelp =
+constexpr const char* kNewHelp =
     R"(The project builds at once and passes rocforge verify: plain attention in float32, to be replaced by yours.
 
 Examples:
@@ -203,7 +203,7 @@ Status make_project(const NewFlags& flags) {
 Command add_new(CLI::App& app) {
     CLI::App* command = app.add_subcommand("new", "Make a complete plugin project");
     auto flags = std::make_shared<NewFlags>();
-    command->footer(kHelp);
+    command->footer(kNewHelp);
     add_value(*command, "NAME", flags->name, parse_name, "", "Name of the backend: [a-z][a-z0-9_]*")->required();
     command->add_option("DIR", flags->folder, "New or empty folder")->type_name("")->required();
     CLI::Option* cpp = command->add_flag("--cpp", flags->cpp, "In C++20 rather than C");

@@ -27,7 +27,7 @@ struct RunFlags {
     bool json = false;
 };
 
-constexpr const char* kHelp =
+constexpr const char* kRunHelp =
     R"(Tensors read, where present: q, k, v (needed); mask (BOOL or float, rank <= 4, broadcast); kv_lens; alibi_slopes; sink;
 cu_seqlens_q, cu_seqlens_kv (ragged: all tokens in one row); block_table (paged: k, v are pages).
 Tensors written: out, and with --lse lse. Rows past a sequence's end are 0 in both.
@@ -156,7 +156,7 @@ Status run(const RunFlags& flags) {
 Command add_run(CLI::App& app) {
     CLI::App* command = app.add_subcommand("run", "Run attention on the tensors of a safetensors file");
     auto flags = std::make_shared<RunFlags>();
-    command->footer(kHelp);
+    command->footer(kRunHelp);
     command->add_option("IN", flags->in, "Input safetensors file")->required()->type_name("");
     command->add_option("OUT", flags->out, "Output safetensors file; may be IN")->required()->type_name("");
     command->add_option("--backend", flags->backend, "Run on this backend; an error with every reason when it refuses")->type_name("NAME");

@@ -307,7 +307,7 @@ std::string parse_level(std::string_view text) {
     throw std::invalid_argument(fmt::format("'{}' is no level; wanted quick or full", text));
 }
 
-constexpr const char* kHelp =
+constexpr const char* kVerifyHelp =
     R"(Runs every named case of attention's definition against a float64 oracle, and the laws of the plugin contract: the predicate is pure and gives
 reasons, forward allocates nothing and touches nothing outside its tensors (pages that nobody may touch lie around each of them), calls may run at
 once, graphs replay without their plan. Cases that the backend refuses are skipped, with the reasons counted; one that it refuses for its f32 alone is
@@ -340,7 +340,7 @@ std::int64_t parse_timeout(std::string_view text) {
 Command add_verify(CLI::App& app) {
     CLI::App* command = app.add_subcommand("verify", "Measure a backend against attention's definition and its contract");
     auto flags = std::make_shared<VerifyFlags>();
-    command->footer(kHelp);
+    command->footer(kVerifyHelp);
     command->add_option("TARGET", flags->target, "A plugin file (rocforge-mine.so), or the name of an installed backend");
     command->add_option("--backend", flags->backend, "The backend, where a file registers several; or the installed one of that name")
         ->type_name("NAME");

@@ -22,7 +22,7 @@ const CLI::App& innermost(const CLI::App& app) {
     return parsed.empty() ? app : *parsed.front();
 }
 
-std::vector<std::string> flags_of(const CLI::App& app) {
+std::vector<std::string> names_of_flags(const CLI::App& app) {
     std::vector<std::string> names;
     for (const CLI::Option* option : app.get_options()) {
         for (const std::string& name : option->get_lnames()) names.push_back("--" + name);
@@ -30,7 +30,7 @@ std::vector<std::string> flags_of(const CLI::App& app) {
     return names;
 }
 
-std::vector<std::string> commands_of(const CLI::App& app) {
+std::vector<std::string> names_of_commands(const CLI::App& app) {
     std::vector<std::string> names;
     for (const CLI::App* command : app.get_subcommands([](const CLI::App* each) { return !each->get_group().empty(); }))
         names.push_back(command->get_name());
@@ -71,11 +71,11 @@ Quit usage_error(const CLI::App& app, const CLI::ParseError& error) {
     const auto quit = [&](const std::string& text) {
         return Quit(Status::kUsage, fmt::format("{}{} See {} --help", text, text.ends_with('?') ? "" : ".", name));
     };
-    const std::vector<std::string> known = commands_of(app), unread = app.remaining(true);
+    const std::vector<std::string> known = names_of_commands(app), unread = app.remaining(true);
     if (!unread.empty()) {
         const std::string& word = unread.front();
         const std::string flag = word.substr(0, word.find('='));
-        const std::vector<std::string> flags = flags_of(command);
+        const std::vector<std::string> flags = names_of_flags(command);
         if (std::find(flags.begin(), flags.end(), flag) != flags.end())
             return quit(fmt::format("'{}' belongs behind the command: {} COMMAND {}", flag, name, flag));
         if (word.starts_with('-')) return quit(fmt::format("unknown flag '{}'{}", flag, did_you_mean(flag, flags)));

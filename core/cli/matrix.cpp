@@ -17,7 +17,7 @@ namespace rocforge::cli {
 namespace {
 
 constexpr std::array<const char*, 7> kDevices{"cpu", "gfx90a", "gfx942", "gfx1100", "gfx1201", "sm_80", "sm_90"};
-constexpr std::array<std::pair<const char*, rf_dtype>, 3> kDtypes{{{"f16", kF16}, {"bf16", kBF16}, {"f32", kF32}}};
+constexpr std::array<std::pair<const char*, rf_dtype>, 3> kTypes{{{"f16", kF16}, {"bf16", kBF16}, {"f32", kF32}}};
 constexpr std::int64_t kMostDim = 1024;
 
 // The plainest problem of its type, and what a probe changes about it.
@@ -113,13 +113,13 @@ Support support_of(rocforge_context* context, const rf_device& device, const std
     Asked asked(context, device);
     // The type in which features and dims are asked: the first that any of them is answered in.
     const rf_dtype* base = nullptr;
-    for (const auto& [name, dtype] : kDtypes) {
+    for (const auto& [name, dtype] : kTypes) {
         const Answer plain = asked(backend, {}, dtype);
         if (!plain.built) out.not_built = out.devices;
         if (plain.runs) out.dtypes.emplace_back(name);
         if (plain.runs && !base) base = &dtype;
     }
-    if (!base) base = &kDtypes.back().second;
+    if (!base) base = &kTypes.back().second;
     for (std::uint32_t bit = 0; bit < kFeatureCount; ++bit) {
         const bool runs = std::any_of(std::begin(kProbes), std::end(kProbes), [&](const FeatureProbe& one) {
             Probe probe;
@@ -186,20 +186,20 @@ std::vector<Support> support_matrix(rocforge_context* context, const std::string
 
 namespace {
 
-struct Row {
+struct FeatureRow {
     std::vector<std::string> features;
     std::vector<bool> cells;  // by column
 };
 
 // Features that every column answers alike share a row.
-std::vector<Row> rows_of_features(const std::vector<Support>& matrix) {
-    std::vector<Row> rows;
+std::vector<FeatureRow> rows_of_features(const std::vector<Support>& matrix) {
+    std::vector<FeatureRow> rows;
     for (std::uint32_t bit = 0; bit < kFeatureCount; ++bit) {
         const std::string feature = rocforge_feature_name(bit);
         std::vector<bool> cells;
         cells.reserve(matrix.size());
         for (const Support& support : matrix) cells.push_back(holds(support.features, feature));
-        const auto equal = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.cells == cells; });
+        const auto equal = std::find_if(rows.begin(), rows.end(), [&](const FeatureRow& row) { return row.cells == cells; });
         if (equal == rows.end())
             rows.push_back({{feature}, cells});
         else

@@ -171,7 +171,7 @@ std::string ChildProcess::death(bool spoilt, const std::string& fault) const {
 namespace {
 
 // The parent of a process, by /proc/PID/stat: "PID (name, with whatever in it) state parent ...". 0: there is no such process.
-pid_t parent_of(const std::filesystem::path& process) {
+pid_t parent_process_of(const std::filesystem::path& process) {
     std::ifstream file(process / "stat");
     std::string text;
     std::getline(file, text);
@@ -190,7 +190,7 @@ std::vector<pid_t> own_children() {
         const std::string name = entry->path().filename().string();
         pid_t pid = 0;
         const auto [end, wrong] = std::from_chars(name.data(), name.data() + name.size(), pid);
-        if (wrong == std::errc() && end == name.data() + name.size() && parent_of(entry->path()) == ::getpid()) children.push_back(pid);
+        if (wrong == std::errc() && end == name.data() + name.size() && parent_process_of(entry->path()) == ::getpid()) children.push_back(pid);
     }
     return children;
 }

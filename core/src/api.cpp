@@ -16,7 +16,6 @@ using namespace rocforge;
 namespace {
 
 rf_code pass(rf_error* error, const Error& from) { return fail(error, from.code, from.message, from.native); }
-rf_code null_argument(rf_error* error, const char* name) { return fail(error, RF_INVALID, fmt::format("{} is NULL", name)); }
 
 // Copies as much of `full` as the caller's struct has room for; its struct_size stays. RF_INVALID where the caller has set none.
 template <class Struct> rf_code hand_out(Struct* to, Struct full) {
@@ -69,6 +68,10 @@ rocforge_backend_info describe(Runtime& runtime, std::size_t index) {
 }
 
 }  // namespace
+
+rf_code rocforge::null_argument(rf_error* error, const char* name) noexcept {
+    return guarded(error, [&] { return fail(error, RF_INVALID, fmt::format("{} is NULL", name)); });
+}
 
 extern "C" {
 
@@ -347,7 +350,7 @@ void rocforge_plan_describe(const rocforge_plan_t* plan, rocforge_plan_details* 
 }
 
 rf_code rocforge_forward(const rocforge_plan_t* plan, const rf_args* args, rf_error* error) {
-    if (!plan || !args) return guarded(error, [&] { return null_argument(error, plan ? "args" : "plan"); });
+    if (!plan || !args) return null_argument(error, plan ? "args" : "plan");
     return forward_plan(*plan, *args, error);
 }
 

@@ -52,7 +52,7 @@ const char* missing_slot(const rf_graph_api& table) {
 }
 
 // The backend's table of that type: NULL where it lends none, RF_INCOMPATIBLE where it is not whole.
-template <class Table> Result<const Table*> table_of(const Backend& backend, rf_backend* instance) {
+template <class Table> Result<const Table*> lent_table(const Backend& backend, rf_backend* instance) {
     const rf_backend_api& api = backend.api();
     const auto* table = static_cast<const Table*>(RF_HAS(&api, extension) && api.extension ? api.extension(instance, kId<Table>) : nullptr);
     if (!table) return table;
@@ -87,10 +87,6 @@ const char* null_among(std::initializer_list<Given> arguments) {
     return nullptr;
 }
 
-rf_code null_argument(rf_error* error, const char* name) {
-    return guarded(error, [&] { return fail(error, RF_INVALID, fmt::format("{} is NULL", name)); });
-}
-
 // Calls a slot of a table that the backend may not lend; what the backend says of a failure is told in its name.
 template <class Table, class Slot, class... Arguments>
 rf_code ask(const rocforge_device_t& device, const Table* table, Slot Table::*slot, const char* doing, rf_error* error, Arguments... arguments) {
@@ -113,7 +109,7 @@ void give_back(const rocforge_device_t* device, const Table* rocforge_device_t::
 
 namespace rocforge {
 
-Result<const rf_memory_api*> memory_of(const Backend& backend, rf_backend* instance) { return table_of<rf_memory_api>(backend, instance); }
+Result<const rf_memory_api*> memory_of(const Backend& backend, rf_backend* instance) { return lent_table<rf_memory_api>(backend, instance); }
 
 Result<std::unique_ptr<rocforge_device_t>> open_device(Runtime& runtime, const rf_device& device, const char* name) {
     const std::shared_lock lock(runtime.guard());
@@ -128,9 +124,9 @@ Result<std::unique_ptr<rocforge_device_t>> open_device(Runtime& runtime, const r
     if (!*memory)
         return Error{RF_UNSUPPORTED,
                      fmt::format("{}: it does not lend {}: bring device memory from the device's own runtime", name, kId<rf_memory_api>)};
-    const auto timer = table_of<rf_timer_api>(**backend, *instance);
+    const auto timer = lent_table<rf_timer_api>(**backend, *instance);
     if (!timer) return timer.error();
-    const auto graph = table_of<rf_graph_api>(**backend, *instance);
+    const auto graph = lent_table<rf_graph_api>(**backend, *instance);
     if (!graph) return graph.error();
     return std::make_unique<rocforge_device_t>(rocforge_device_t{runtime.shared_from_this(), *backend, *instance, *own, *memory, *timer, *graph});
 }

@@ -152,4 +152,7 @@ private:
 // One forward of a plan. RF_INVALID for arguments that it cannot take.
 rf_code forward_plan(const rocforge_plan_t& plan, const rf_args& args, rf_error* error) noexcept;
 
+// The RF_INVALID of an argument of the C API that must not be NULL.
+rf_code null_argument(rf_error* error, const char* name) noexcept;
+
 }  // namespace rocforge

@@ -7,6 +7,7 @@
 
 #include <span>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace rocforge::conformance {
@@ -29,6 +30,9 @@ std::span<const Law> laws();
 std::vector<Law> predicate_laws();
 std::vector<Law> contract_laws();
 std::vector<Law> device_laws();
+
+// An integer in a message.
+template <class Integer> std::string number(Integer n) { return std::to_string(n); }
 
 // The subject's. Throws Skipped where there are none.
 inline const std::vector<Case>& cases_that_run(Subject& subject) {

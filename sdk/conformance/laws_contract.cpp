@@ -12,8 +12,6 @@
 namespace rocforge::conformance {
 namespace {
 
-std::string number(std::uint64_t n) { return std::to_string(n); }
-
 rf_problem as_asked(const Materialised& tensors) { return with_true_alignment(tensors.problem(), tensors.args()); }
 
 // A plan of a case that runs.
@@ -34,9 +32,9 @@ void require_host(Subject& subject) {
 }
 
 // One call on host memory with its own scratch.
-class Call {
+class ScratchCall {
 public:
-    Call(const Plan& plan, const Materialised& tensors) : plan_(plan), scratch_(plan), args_(tensors.args()) { scratch_.lend(args_); }
+    ScratchCall(const Plan& plan, const Materialised& tensors) : plan_(plan), scratch_(plan), args_(tensors.args()) { scratch_.lend(args_); }
     void operator()() {
         std::string why;
         if (plan_.forward(args_, why) != RF_OK) throw Broken(why);
@@ -161,7 +159,7 @@ void contexts_are_apart(Subject& subject) {
     first.reset();
     if (!subject.on_host()) return;
     prepared.tensors.poison();
-    Call call(kept, prepared.tensors);
+    ScratchCall call(kept, prepared.tensors);
     call();
     demand_right(prepared, "after another context has ended");
 }
@@ -174,7 +172,7 @@ void forward_allocates_nothing(Subject& subject) {
         const Materialised tensors(c);
         Plan plan;
         must_plan(subject, subject.backend(), as_asked(tensors), plan);
-        Call call(plan, tensors);
+        ScratchCall call(plan, tensors);
         for (int n = 0; n < 2; ++n) call();  // a first call may start threads
         malloc_counter->start();
         for (int n = 0; n < 5; ++n) call();
@@ -199,7 +197,7 @@ void results_repeat(Subject& subject) {
         must_plan(subject, subject.backend(), problem, plan);
         if (!asked && !(plan.info().flags & RF_P_DETERMINISTIC)) continue;
         ran = true;
-        Call call(plan, tensors);
+        ScratchCall call(plan, tensors);
         std::vector<std::byte> first;
         for (int n = 0; n < (subject.full() ? 100 : 20); ++n) {
             tensors.poison();
@@ -234,7 +232,7 @@ void concurrent_calls_do_not_meet(Subject& subject) {
                 try {
                     Plan own;
                     if (t % 2 == 1) must_plan(subject, subject.backend(), as_asked(prepared[t]->tensors), own);
-                    Call call(t % 2 == 1 ? own : shared, prepared[t]->tensors);
+                    ScratchCall call(t % 2 == 1 ? own : shared, prepared[t]->tensors);
                     for (int n = 0; n < calls; ++n) {
                         prepared[t]->tensors.poison();
                         call();

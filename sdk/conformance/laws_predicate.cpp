@@ -16,8 +16,6 @@ namespace {
 
 constexpr std::int32_t kMostDevices = 1024;  // more are no machine's
 
-std::string number(std::int64_t n) { return std::to_string(n); }
-
 // Two calls of the entry, each on a thread of its own: a prober, or a second context, may call it at any time.
 void registration_repeats(Subject& subject) {
     const auto identities = [&] {

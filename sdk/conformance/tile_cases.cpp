@@ -27,7 +27,7 @@ void features(Table& t) {
 }
 
 // Over small shapes in both types, over wide ones in turn: which of two types a pair meets there says nothing that the single features do not.
-void pairs(Table& t) {
+void feature_pairs(Table& t) {
     std::size_t turn = 0;
     for (const Feature& first : kFeatures)
         for (const Feature& second : kFeatures) {
@@ -148,7 +148,7 @@ void prefill(Table& t) {
 
 std::vector<Case> tile_cases(std::uint64_t seed) {
     Table t(seed);
-    for (void (*group)(Table&) : {features, pairs, dims_and_lengths, decode, prefill}) group(t);
+    for (void (*group)(Table&) : {features, feature_pairs, dims_and_lengths, decode, prefill}) group(t);
     return std::move(t.cases);
 }
 
