@@ -53,7 +53,7 @@ struct Sequence {
     std::int64_t first_whole_item;  // the same with every split counted as one
 };
 
-// Rows of an item are ordered by head, then by row: row r is row row_first + r % rows of head head_first + r / rows.
+// Its rows are counted by head, then by row: ItemRows.
 struct Item {
     std::int64_t batch, kv_head, head_first, heads, row_first, rows;
     kernels::Extent keys;  // this split's keys that any of its rows attends to
@@ -62,6 +62,29 @@ struct Item {
 struct Placed {
     const Sequence* sequence;
     Item item;
+};
+
+// Walks an item's rows in their order, from one on; stays at the last. No division a row: they would cost as much as a small call's packing.
+class ItemRows {
+public:
+    explicit ItemRows(const Placed& placed, std::int64_t first = 0)
+        : item_(placed.item), q_first_(placed.sequence->q_first), head_(first / item_.rows), row_(first % item_.rows) {}
+    std::int64_t head() const { return item_.head_first + head_; }
+    std::int64_t row() const { return item_.row_first + row_; }  // local to the sequence
+    // Where the row lies in q, out or lse.
+    std::int64_t offset(const Attention& a, const Operand& operand) const {
+        return operand.offset(a.ragged_q ? 0 : item_.batch, head(), q_first_ + row());
+    }
+    void next() {
+        if (row_ + 1 < item_.rows)
+            ++row_;
+        else if (head_ + 1 < item_.heads)
+            row_ = 0, ++head_;
+    }
+
+private:
+    const Item& item_;
+    std::int64_t q_first_, head_, row_;
 };
 
 // The sequence's rows that rows [first, end) of the item are; where these are of several heads, all of the item's.
@@ -75,11 +98,11 @@ struct KeyRun {
     std::int64_t batch, token, count;
 };
 // The run of the item's keys [key, end) that starts at `key`: of one page, or all.
-inline KeyRun run_of_keys(const Attention& a, const Pointers& p, const Sequence& sequence, const Item& item, std::int64_t key, std::int64_t end) {
-    if (!a.paged) return {a.ragged_kv ? 0 : item.batch, sequence.kv_first + key, end - key};
+inline KeyRun run_of_keys(const Attention& a, const Pointers& p, const Placed& placed, std::int64_t key, std::int64_t end) {
+    if (!a.paged) return {a.ragged_kv ? 0 : placed.item.batch, placed.sequence->kv_first + key, end - key};
     const std::int64_t token = key % a.page_size, left = a.page_size - token;
     const Indices table{p.block_table, a.wide_index};
-    return {table[item.batch * a.block_table_stride + key / a.page_size], token, end - key < left ? end - key : left};
+    return {table[placed.item.batch * a.block_table_stride + key / a.page_size], token, end - key < left ? end - key : left};
 }
 
 // One worker's slice of the workspace. carve() lays it out; with a null base it only counts.

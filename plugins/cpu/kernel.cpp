@@ -29,53 +29,34 @@ struct Task {
     const Kernel& kernel;
     const Attention& attention;
     const Pointers& pointers;
-    const Sequence& sequence;
-    const Item& item;
+    const Placed& placed;
     const Scratch& scratch;
-    kernels::ExtentRule rule;
-    std::int64_t rows;  // of all heads of the item
-    bool few;           // rows enough for few-inl.h alone
-    InPlace direct;
-    Type k_type, v_type;  // as the products read them: f32 where rows are widened first
+
+    const Sequence& sequence = *placed.sequence;
+    const Item& item = placed.item;
+    kernels::ExtentRule rule = rule_of(attention, sequence);
+    std::int64_t rows = item.heads * item.rows;  // of all its heads
+    bool few = rows <= Panel::kFewRows;          // rows enough for few-inl.h alone
+    InPlace direct = in_place(attention, kernel, few);
+    // As the products read them: f32 where rows are widened first.
+    Type k_type = direct.k ? attention.k.type : Type::f32, v_type = direct.v ? attention.v.type : Type::f32;
     // Of few rows: a unit for bf16 makes the scores, the output. Null: FMA.
-    const FewBf16 *scores_by, *output_by;
-
-    // The batch index that q, out and lse have.
-    std::int64_t q_batch() const { return attention.ragged_q ? 0 : item.batch; }
-};
-
-// Walks the item's rows in their order: no division a row.
-class Rows {
-public:
-    explicit Rows(const Task& task) : task_(task) {}
-    std::int64_t head() const { return task_.item.head_first + head_; }
-    std::int64_t token() const { return task_.sequence.q_first + task_.item.row_first + row_; }
-    std::int64_t q_offset() const { return task_.attention.q.offset(task_.q_batch(), head(), token()); }
-    // Stays at the last row.
-    void next() {
-        if (row_ + 1 < task_.item.rows)
-            ++row_;
-        else if (head_ + 1 < task_.item.heads)
-            row_ = 0, ++head_;
-    }
-
-private:
-    const Task& task_;
-    std::int64_t head_ = 0, row_ = 0;
+    const FewBf16* scores_by = few && bf16_scores(attention) ? kernel.bf16 : nullptr;
+    const FewBf16* output_by = few && bf16_output(attention) ? kernel.bf16 : nullptr;
 };
 
 // Packs the item's queries as f32 [row][q_stride] in read order; 0 beyond dim.
 void pack_few(const Task& task) {
     const Attention& a = task.attention;
     const Scratch& scratch = task.scratch;
-    Rows at(task);
+    ItemRows at(task.placed);
     for (std::int64_t r = 0; r < task.rows; ++r, at.next()) {
         float* to = scratch.q + r * scratch.q_stride;
         if (task.k_type == Type::bf16) {
-            widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, scratch.row);
+            widen(a.q.type, task.pointers.q, at.offset(a, a.q), a.dim, scratch.row);
             to_read_order(task.k_type, scratch.row, a.dim, to);
         } else {
-            widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, to);
+            widen(a.q.type, task.pointers.q, at.offset(a, a.q), a.dim, to);
             std::fill(to + a.dim, to + scratch.q_stride, 0.0f);
         }
     }
@@ -85,16 +66,16 @@ void pack_few(const Task& task) {
 void pack_many(const Task& task) {
     const Attention& a = task.attention;
     const Scratch& scratch = task.scratch;
-    Rows at(task);
+    ItemRows at(task.placed);
     for (std::int64_t r = 0; r < round_up(task.rows, std::max(kLanes, Panel::kTransposed)); r += Panel::kTransposed) {
         const float* rows[Panel::kTransposed];
         for (int i = 0; i < Panel::kTransposed; ++i, at.next()) {
             if (a.q.type == Type::f32) {
-                rows[i] = static_cast<const float*>(task.pointers.q) + at.q_offset();
+                rows[i] = static_cast<const float*>(task.pointers.q) + at.offset(a, a.q);
                 continue;
             }
             float* widened = scratch.row + i * a.dim;
-            widen(a.q.type, task.pointers.q, at.q_offset(), a.dim, widened);
+            widen(a.q.type, task.pointers.q, at.offset(a, a.q), a.dim, widened);
             rows[i] = widened;
         }
         rows_to_columns(rows, a.dim, scratch.q + r / Panel::kRows * Panel::kRows * a.dim + r % Panel::kRows);
@@ -154,7 +135,7 @@ HWY_INLINE void point_rows(const void** rows, const char* first, std::int64_t st
 // Points rows[0, keys) at the block's keys (or values) from `key_first` on, wherever they lie: one run of tokens a page.
 void load_rows(const Task& task, const Source& source, std::int64_t key_first, std::int64_t keys) {
     for (std::int64_t done = 0; done < keys;) {
-        const KeyRun run = run_of_keys(task.attention, task.pointers, task.sequence, task.item, key_first + done, key_first + keys);
+        const KeyRun run = run_of_keys(task.attention, task.pointers, task.placed, key_first + done, key_first + keys);
         if (source.direct) {
             const std::int64_t bytes = bytes_of(source.operand.type), step = source.operand.sequence * bytes;
             const char* row = static_cast<const char*>(source.data) + source.operand.offset(run.batch, task.item.kv_head, run.token) * bytes;
@@ -273,15 +254,16 @@ static_assert(Panel::kFewRows <= FewBf16::kMostRows);
 
 // Queries as the scores' unit takes them.
 void pack_few_bf16(const Task& task) {
+    const Attention& a = task.attention;
     const void* q_rows[Panel::kFewRows];
-    Rows at(task);
+    ItemRows at(task.placed);
     for (std::int64_t r = 0; r < task.rows; ++r, at.next())
-        q_rows[r] = static_cast<const char*>(task.pointers.q) + at.q_offset() * bytes_of(task.attention.q.type);
-    task.scores_by->pack(q_rows, task.rows, task.attention.dim, task.scratch.q);
+        q_rows[r] = static_cast<const char*>(task.pointers.q) + at.offset(a, a.q) * bytes_of(a.q.type);
+    task.scores_by->pack(q_rows, task.rows, a.dim, task.scratch.q);
 }
 
 void attend_few(const Task& task) {
-    const PanelRows panel_rows = rows_of_panel(task.item, 0, task.rule, task.sequence.len_kv);
+    const PanelRows panel_rows = rows_of_panel(task.placed, 0, task.rule);
     const Source k = k_of(task), v = v_of(task);
     const std::int64_t end = task.item.keys.end, step = few_block_keys(task);
     for (std::int64_t first = task.item.keys.first; first < end; first += step) {
@@ -360,7 +342,7 @@ void attend_many(const Task& task) {
     static_assert(kMaxItemRows % Panel::kRows == 0);
     PanelRows panels[kMaxItemRows / Panel::kRows];
     for (std::int64_t first = 0; first < task.rows; first += Panel::kRows) {
-        panels[first / Panel::kRows] = rows_of_panel(item, first, task.rule, task.sequence.len_kv);
+        panels[first / Panel::kRows] = rows_of_panel(task.placed, first, task.rule);
     }
     for (std::int64_t first = item.keys.first; first < item.keys.end; first += kBlockKeys) {
         attend_block(task, panels, first, std::min(first + kBlockKeys, item.keys.end));
@@ -387,11 +369,11 @@ template <class Each> HWY_INLINE void for_outputs(const Task& task, const Each& 
 }
 
 // Normalises one row, sink included, and stores out and lse. `row` holds sum_j exp(s_j - peak) v_j.
-void store_row(const Attention& a, const Pointers& p, std::int64_t batch, std::int64_t head, std::int64_t token, float peak, float sum, float* row) {
-    const RowEnd end = end_row(a, p, head, peak, sum);
+void store_row(const Attention& a, const Pointers& p, const ItemRows& at, float peak, float sum, float* row) {
+    const RowEnd end = end_row(a, p, at.head(), peak, sum);
     if (end.empty) std::fill(row, row + a.dim_v, 0.0f);
-    narrow(a.out.type, row, end.weight, a.dim_v, p.out, a.out.offset(batch, head, token));
-    if (a.lse.present()) p.lse[a.lse.offset(batch, head, token)] = end.lse;
+    narrow(a.out.type, row, end.weight, a.dim_v, p.out, at.offset(a, a.out));
+    if (a.lse.present()) p.lse[at.offset(a, a.lse)] = end.lse;
 }
 
 void store_partial(const Task& task, const Slot& slot) {
@@ -402,43 +384,27 @@ void store_partial(const Task& task, const Slot& slot) {
 }
 
 void store_item(const Task& task) {
-    Rows at(task);
+    ItemRows at(task.placed);
     for_outputs(task, [&](std::int64_t r, float* row) {
-        store_row(task.attention, task.pointers, task.q_batch(), at.head(), at.token(), task.scratch.peak[r], task.scratch.sum[r], row);
+        store_row(task.attention, task.pointers, at, task.scratch.peak[r], task.scratch.sum[r], row);
         at.next();
     });
 }
 
 void attend_item(const Kernel& kernel, const Attention& attention, const Pointers& pointers, const Schedule& schedule, const Placed& placed,
                  const Scratch& scratch) {
-    const Item& item = placed.item;
-    const bool few = item.heads * item.rows <= Panel::kFewRows;
-    const InPlace direct = in_place(attention, kernel, few);
-    const Task task{kernel,
-                    attention,
-                    pointers,
-                    *placed.sequence,
-                    item,
-                    scratch,
-                    rule_of(attention, *placed.sequence),
-                    item.heads * item.rows,
-                    few,
-                    direct,
-                    direct.k ? attention.k.type : Type::f32,
-                    direct.v ? attention.v.type : Type::f32,
-                    few && bf16_scores(attention) ? kernel.bf16 : nullptr,
-                    few && bf16_output(attention) ? kernel.bf16 : nullptr};
+    const Task task{kernel, attention, pointers, placed, scratch};
     reset_state(task);
-    if (few) {
+    if (task.few) {
         attend_item_of_few(task);
     } else {
         pack_many(task);
         attend_many(task);
     }
-    if (item.slot < 0)
+    if (task.item.slot < 0)
         store_item(task);
     else
-        store_partial(task, slot_at(schedule, item.slot, task.rows));
+        store_partial(task, slot_at(schedule, task.item.slot, task.rows));
 }
 
 // Adds the splits of an item in the order of their keys, so that the result does not depend on who computed them.
@@ -447,7 +413,8 @@ void merge_item(const Attention& a, const Pointers& p, const Schedule& schedule,
     const Sequence& sequence = *placed.sequence;
     if (item.slot < 0) return;
     const std::int64_t rows = item.heads * item.rows;
-    for (std::int64_t r = 0; r < rows; ++r) {
+    ItemRows at(placed);
+    for (std::int64_t r = 0; r < rows; ++r, at.next()) {
         const auto slot_of = [&](std::int64_t split) { return slot_at(schedule, item.slot + split, rows); };
         float peak = -kInfinity;
         for (std::int64_t split = 0; split < sequence.splits; ++split) peak = std::max(peak, slot_of(split).peak[r]);
@@ -462,8 +429,7 @@ void merge_item(const Attention& a, const Pointers& p, const Schedule& schedule,
             const float* part = slot.out + r * a.dim_v;
             for (std::int64_t e = 0; e < a.dim_v; ++e) scratch.row[e] += weight * part[e];
         }
-        store_row(a, p, a.ragged_q ? 0 : item.batch, item.head_first + r / item.rows, sequence.q_first + item.row_first + r % item.rows, peak, sum,
-                  scratch.row);
+        store_row(a, p, at, peak, sum, scratch.row);
     }
 }
 

@@ -23,15 +23,16 @@ struct PanelRows {
     kernels::Extent any, all;         // keys that some row, that every row attends to
 };
 
-HWY_NOINLINE PanelRows rows_of_panel(const Item& item, std::int64_t first, const kernels::ExtentRule& rule, std::int64_t len_kv) {
+HWY_NOINLINE PanelRows rows_of_panel(const Placed& placed, std::int64_t first, const kernels::ExtentRule& rule) {
     PanelRows panel_rows;
-    const std::int64_t total = item.heads * item.rows;
-    panel_rows.count = total - first < Panel::kRows ? total - first : Panel::kRows;
-    std::int64_t row = first % item.rows, head = first / item.rows;
+    const Item& item = placed.item;
+    const std::int64_t left = item.heads * item.rows - first, len_kv = placed.sequence->len_kv;
+    panel_rows.count = left < Panel::kRows ? left : Panel::kRows;
+    ItemRows at(placed, first);
     for (std::int64_t column = 0; column < Panel::kRows; ++column) {
-        panel_rows.row[column] = item.row_first + row;
-        panel_rows.head[column] = item.head_first + head;
-        if (column + 1 < panel_rows.count && ++row == item.rows) row = 0, ++head;
+        panel_rows.row[column] = at.row();
+        panel_rows.head[column] = at.head();
+        if (column + 1 < panel_rows.count) at.next();
     }
     const kernels::Extent covered = rows_covered(item, first, first + panel_rows.count);
     panel_rows.any = rule.any_of_rows(covered.first, covered.end, len_kv);

@@ -36,19 +36,7 @@ struct Group {
 template <class Unit> class ItemRun {
 public:
     ItemRun(const Attention& a, const Pointers& p, const Schedule& schedule, const Placed& placed, const Scratch& scratch)
-        : a_(a),
-          p_(p),
-          schedule_(schedule),
-          sequence_(*placed.sequence),
-          item_(placed.item),
-          scratch_(scratch),
-          shape_(a),
-          rule_(rule_of(a, *placed.sequence)),
-          rules_(a, p, placed.item.batch, rule_.diagonal),
-          total_(placed.item.heads * placed.item.rows),
-          unit_(shape_),
-          softmax_(rules_, Unit::kOverlaps ? shape_.squares : 1),
-          strip_(shape_.strips) {}
+        : a_(a), p_(p), schedule_(schedule), placed_(placed), scratch_(scratch) {}
 
     void run() {
         pack_queries();
@@ -63,25 +51,15 @@ public:
             for (std::int64_t g = 0; g < groups; ++g) attend(group_at(g));
             finish_group();
         }
-        for_rows([&](std::int64_t r, std::int64_t head, std::int64_t row) { store(r, head, row); });
+        ItemRows at(placed_);
+        for (std::int64_t r = 0; r < total_; ++r, at.next()) store(r, at);
     }
 
 private:
-    std::int64_t head_of(std::int64_t r) const { return item_.head_first + r / item_.rows; }
-    std::int64_t row_of(std::int64_t r) const { return item_.row_first + r % item_.rows; }
-    std::int64_t q_batch() const { return a_.ragged_q ? 0 : item_.batch; }
-
-    // Calls each(r, head, row) for every row of the item: divisions would cost as much as a small call's packing.
-    template <class Each> void for_rows(const Each& each) const {
-        for (std::int64_t head = 0, r = 0; head < item_.heads; ++head)
-            for (std::int64_t row = 0; row < item_.rows; ++row, ++r) each(r, item_.head_first + head, item_.row_first + row);
-    }
-
     void pack_queries() {
         const Bf16* q = static_cast<const Bf16*>(p_.q);
-        for_rows([&](std::int64_t r, std::int64_t head, std::int64_t row) {
-            pack_q_row(q + a_.q.offset(q_batch(), head, sequence_.q_first + row), a_.dim, shape_, r, scratch_.q);
-        });
+        ItemRows at(placed_);
+        for (std::int64_t r = 0; r < total_; ++r, at.next()) pack_q_row(q + at.offset(a_, a_.q), a_.dim, shape_, r, scratch_.q);
         for (std::int64_t r = total_; r < round_up(total_, kGroup); ++r) pack_q_row(nullptr, a_.dim, shape_, r, scratch_.q);
     }
 
@@ -90,7 +68,7 @@ private:
         *k = *v = {};
         const std::int64_t end = std::min(block_first + kBlock, item_.keys.end);
         for (std::int64_t key = std::max(block_first, item_.keys.first); key < end;) {
-            const KeyRun run = run_of_keys(a_, p_, sequence_, item_, key, end);
+            const KeyRun run = run_of_keys(a_, p_, placed_, key, end);
             for (std::int64_t i = 0; i < run.count; ++i, ++key) {
                 k->row[key - block_first] = static_cast<const Bf16*>(p_.k) + a_.k.offset(run.batch, item_.kv_head, run.token + i);
                 v->row[key - block_first] = static_cast<const Bf16*>(p_.v) + a_.v.offset(run.batch, item_.kv_head, run.token + i);
@@ -133,10 +111,10 @@ private:
 
     GroupRows rows_of(std::int64_t g) const {
         GroupRows rows;
-        for (std::int64_t i = 0; i < kGroup; ++i) {
-            const std::int64_t r = std::min(g * kGroup + i, total_ - 1);  // rows past the last repeat it: they are never stored
-            rows.row[i] = row_of(r);
-            rows.head[i] = head_of(r);
+        ItemRows at(placed_, g * kGroup);
+        for (std::int64_t i = 0; i < kGroup; ++i, at.next()) {  // rows past the last repeat it: they are never stored
+            rows.row[i] = at.row();
+            rows.head[i] = at.head();
             rows.keys[i] = clipped(rule_.of_row(rows.row[i], sequence_.len_kv));
         }
         return rows;
@@ -301,7 +279,7 @@ private:
     }
 
     // Row r to out and lse, or to the item's slot.
-    void store(std::int64_t r, std::int64_t head, std::int64_t row) const {
+    void store(std::int64_t r, const ItemRows& at) const {
         const float sum = _mm512_reduce_add_ps(_mm512_load_ps(scratch_.sums + r * kTile)), peak = -scratch_.minus_peak[r] * rules_.unit_log_e;
         if (item_.slot >= 0) {
             const Slot slot = slot_at(schedule_, item_.slot, total_);
@@ -309,10 +287,9 @@ private:
             slot.sum[r] = sum;
             return store_values<Type::f32>(r, 1.0f, sum == 0, slot.out, r * a_.dim_v);
         }
-        const RowEnd end = end_row(a_, p_, head, peak, sum);
-        const std::int64_t token = sequence_.q_first + row;
-        store_row(r, end.weight, end.empty, a_.out.offset(q_batch(), head, token));
-        if (a_.lse.present()) p_.lse[a_.lse.offset(q_batch(), head, token)] = end.lse;
+        const RowEnd end = end_row(a_, p_, at.head(), peak, sum);
+        store_row(r, end.weight, end.empty, at.offset(a_, a_.out));
+        if (a_.lse.present()) p_.lse[at.offset(a_, a_.lse)] = end.lse;
     }
 
     void store_row(std::int64_t r, float weight, bool empty, std::int64_t at) const {
@@ -348,23 +325,24 @@ private:
     const Attention& a_;
     const Pointers& p_;
     const Schedule& schedule_;
-    const Sequence& sequence_;
-    const Item& item_;
+    const Placed& placed_;
     const Scratch& scratch_;
-    const Shape shape_;
-    const kernels::ExtentRule rule_;
-    const Rules rules_;
-    const std::int64_t total_;  // rows of all heads
-    Unit unit_;
+    const Sequence& sequence_ = *placed_.sequence;
+    const Item& item_ = placed_.item;
+    const Shape shape_{a_};
+    const kernels::ExtentRule rule_ = rule_of(a_, sequence_);
+    const Rules rules_{a_, p_, item_.batch, rule_.diagonal};
+    const std::int64_t total_ = item_.heads * item_.rows;  // rows of all heads
+    Unit unit_{shape_};
 
     std::int64_t chunk_ = 0;  // first key
     bool v_bounded_ = true;   // v of the chunk: large probabilities cannot overflow the output, and 0 * v is 0
-    SoftmaxRows softmax_;
-    GroupRows rows_[2]{};         // by place, where the groups' rules need them
-    Group group_{};               // the group before, whose output is due
-    bool open_ = false;           // are its sums still to be taken?
-    std::int64_t group_end_ = 0;  // its softmax is through when so many blocks are
-    std::int64_t strip_;          // the first of its strips that is still to come
+    SoftmaxRows softmax_{rules_, Unit::kOverlaps ? shape_.squares : 1};
+    GroupRows rows_[2]{};                 // by place, where the groups' rules need them
+    Group group_{};                       // the group before, whose output is due
+    bool open_ = false;                   // are its sums still to be taken?
+    std::int64_t group_end_ = 0;          // its softmax is through when so many blocks are
+    std::int64_t strip_ = shape_.strips;  // the first of its strips that is still to come
 };
 
 }  // namespace
