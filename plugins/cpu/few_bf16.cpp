@@ -12,6 +12,7 @@
 #include "plugins/cpu/avx512_begin-inl.h"
 #include "plugins/cpu/few_sums-inl.h"
 #include "plugins/cpu/few_tiles-inl.h"
+#include "plugins/cpu/lanes.h"
 #include "plugins/cpu/tile_amx-inl.h"
 namespace rocforge::cpu {
 namespace {
@@ -142,9 +143,7 @@ template <int kRows, int kLines> void sums_of(const FewKeys& v, std::int64_t at,
 
 void pack_pairs(const float* p, std::int64_t keys, std::int64_t rows, Bf16* pairs) {
     const auto load_half = [&](std::int64_t row, std::int64_t first) {
-        const std::int64_t left = keys - first;
-        const __mmask16 there = left >= 16 ? __mmask16{0xFFFF} : left <= 0 ? __mmask16{0} : static_cast<__mmask16>((1u << left) - 1);
-        return _mm512_maskz_loadu_ps(there, p + row * kFewBlockKeys + first);
+        return _mm512_maskz_loadu_ps(static_cast<__mmask16>(first_lanes(keys - first)), p + row * kFewBlockKeys + first);
     };
     for (std::int64_t row = 0; row < rows; ++row)
         for (std::int64_t first = 0; first < keys; first += 32)

@@ -17,6 +17,7 @@
 
 #include "plugins/cpu/attention.h"
 #include "plugins/cpu/few_sums-inl.h"
+#include "plugins/cpu/lanes.h"
 
 namespace rocforge::cpu {
 namespace {
@@ -182,7 +183,7 @@ private:
             _mm512_store_si512(tile + (kSlots + row) * 64, _mm512_slli_epi32(even, 16));
         };
         for (std::int64_t first = 0; first < keys; first += kKeys, tiles += kSlots / 4 * kTileBytes) {
-            const __mmask16 there = keys - first >= kKeys ? __mmask16{0xFFFF} : static_cast<__mmask16>((1u << (keys - first)) - 1);
+            const __mmask16 there = static_cast<__mmask16>(first_lanes(keys - first));
             for (std::int64_t row = 0; row < rows; ++row) {
                 const __m512 all = _mm512_maskz_load_ps(there, p + row * kFewBlockKeys + first);
                 const __m256i high = (__m256i)_mm512_cvtneps_pbh(all);

@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "plugins/cpu/lanes.h"
 #include "plugins/cpu/tile_layout.h"
 #include "plugins/cpu/tile_pack-inl.h"
 #include "plugins/cpu/tile_softmax-inl.h"
@@ -20,8 +21,6 @@
 
 namespace rocforge::cpu::tiles {
 namespace {
-
-constexpr std::int64_t kBurst = 2;  // blocks of scores between strips of output: queries and probabilities stay in L1
 
 // A group of rows and the blocks of the chunk that some of them attend to: [first_block, end_block).
 struct Group {
@@ -307,8 +306,7 @@ private:
         const float* o = score_row(scratch_.o + r / kGroup * shape_.o_floats_of_group(), r % kGroup);
         for (std::int64_t dim = 0; dim < a_.dim_v; dim += kBlock, o += kSquare) {
             const StripRow strip = in_order(_mm512_load_ps(o), _mm512_load_ps(o + kTileFloats));
-            const std::int64_t left = a_.dim_v - dim;
-            const std::uint32_t lanes = left >= kBlock ? ~0u : (1u << left) - 1;
+            const std::uint32_t lanes = first_lanes(a_.dim_v - dim);
             put<kType>(empty ? _mm512_setzero_ps() : _mm512_mul_ps(strip.low, factor), static_cast<__mmask16>(lanes), out, at + dim);
             put<kType>(empty ? _mm512_setzero_ps() : _mm512_mul_ps(strip.high, factor), static_cast<__mmask16>(lanes >> 16), out, at + dim + kTile);
         }

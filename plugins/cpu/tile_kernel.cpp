@@ -3,6 +3,7 @@
 #include "plugins/cpu/tile_kernel.h"
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cmath>
 #include <cstdint>

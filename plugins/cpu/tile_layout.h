@@ -1,5 +1,5 @@
 // What the bf16 tile kernel keeps in memory: the packed forms of q, k, v, of the probabilities and the output, common to all matrix units, and one
-// worker's slice of the workspace. Integers alone: no instruction set, no math.
+// worker's slice of the workspace; also all of that kernel's constants. No instruction set, no math.
 #ifndef ROCFORGE_PLUGINS_CPU_TILE_LAYOUT_H
 #define ROCFORGE_PLUGINS_CPU_TILE_LAYOUT_H
 
@@ -20,16 +20,22 @@ using Bf16 = std::uint16_t;
 //   p  A  [block of 32 keys][2 row tiles]             probabilities of 32 rows: 64 bytes are a row's block
 //   v  B  [strip of 32 dims][block of 32 keys][2]     two rows of v interleaved, lane by lane of 128 bits
 //   o  C  [group of 32 rows][strip][2 row tiles][2]   unnormalised output
-constexpr std::int64_t kTile = 16;                 // rows, and dwords of a row
-constexpr std::int64_t kTileElems = 512;           // bf16 of a tile
-constexpr std::int64_t kTileFloats = 256;          // f32 of a tile
-constexpr std::int64_t kGroup = 32;                // rows that are computed together
-constexpr std::int64_t kBlock = 32;                // keys of one step of p * v; also the dims of a step and of a strip
-constexpr std::int64_t kSquare = 4 * kTileFloats;  // f32 of 32 x 32
-constexpr std::int64_t kChunkBlocks = 8;           // blocks of keys that are packed at once, unless dims are large
-constexpr std::int64_t kMostSquares = 6;           // of scores that wait for their softmax
-constexpr std::int64_t kMaxRows = 1024;            // of an item: packing K and V then takes some 5% of the time
+constexpr std::int64_t kTile = 16;                    // rows, and dwords of a row
+constexpr std::int64_t kTileFloats = kTile * kTile;   // f32 of a tile
+constexpr std::int64_t kTileElems = 2 * kTileFloats;  // bf16 of a tile
+constexpr std::int64_t kGroup = 2 * kTile;            // rows that are computed together
+constexpr std::int64_t kBlock = 2 * kTile;            // keys of one step of p * v; also the dims of a step and of a strip
+constexpr std::int64_t kSquare = kGroup * kBlock;     // f32 of 32 x 32
+constexpr std::int64_t kChunkBlocks = 8;              // blocks of keys that are packed at once, unless dims are large
+constexpr std::int64_t kBurst = 2;                    // blocks of scores between strips of output: queries and probabilities stay in L1
+constexpr std::int64_t kMostSquares = 6;              // of scores that wait for their softmax
+constexpr std::int64_t kMaxRows = 1024;               // of an item: packing K and V then takes some 5% of the time
 constexpr std::int64_t kMinRows = 64;
+constexpr float kMostSum = 0x1p50f, kMostV = 0x1p60f;  // of a row's probabilities over a chunk, of v: beyond, the chunk is done carefully
+
+static_assert(kTile * 64 == kTileElems * 2 && kTile * 64 == kTileFloats * 4, "a tile is 16 rows of 64 bytes");
+static_assert(kMinRows % kGroup == 0 && kMaxRows % kMinRows == 0, "items are whole groups");
+static_assert(double{kMostSum} * double{kMostV} * 0x1p17 <= 0x1p127, "a row's output stays finite over 2^17 chunks");
 
 // V's columns 0..31 of a strip as unpacklo and unpackhi leave them: tile 0 holds dims 0-3, 8-11, 16-19, 24-27, tile 1 the others.
 

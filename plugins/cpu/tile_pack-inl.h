@@ -4,6 +4,9 @@
 
 #include <immintrin.h>
 
+#include <bit>
+
+#include "plugins/cpu/lanes.h"
 #include "plugins/cpu/tile_layout.h"
 
 namespace rocforge::cpu::tiles {
@@ -14,14 +17,9 @@ struct KeyRows {
     const Bf16* row[kBlock];
 };
 
-// The lanes of a load of 32 elements from dim `first` on that are there.
-inline __mmask32 lanes_of(std::int64_t first, std::int64_t dim) {
-    const std::int64_t left = dim - first;
-    return left <= 0 ? 0u : left >= 32 ? ~0u : (1u << left) - 1;
-}
-
+// 32 elements of a row from dim `first` on, zeros beyond the last.
 inline __m512i load_elems(const Bf16* row, std::int64_t first, std::int64_t dim) {
-    return row ? _mm512_maskz_loadu_epi16(lanes_of(first, dim), row + first) : _mm512_setzero_si512();
+    return row ? _mm512_maskz_loadu_epi16(first_lanes(dim - first), row + first) : _mm512_setzero_si512();
 }
 
 // 16 rows of 16 dwords into their transpose: pairs of dwords, of quadwords, of lanes, of pairs of lanes.
@@ -69,9 +67,9 @@ void pack_k(const KeyRows& keys, std::int64_t dim, const Shape& shape, Bf16* to)
         }
 }
 
-// One block of keys of every strip; `to` is the block's place in the first strip. Is every value bounded: finite, and below 2^60 in magnitude?
+// One block of keys of every strip; `to` is the block's place in the first strip. Is every value bounded: finite, and below kMostV in magnitude?
 bool pack_v(const KeyRows& keys, std::int64_t dim_v, const Shape& shape, Bf16* to) {
-    const __m512i magnitude = _mm512_set1_epi16(0x7FFF), least = _mm512_set1_epi16((127 + 60) << 7);
+    const __m512i magnitude = _mm512_set1_epi16(0x7FFF), least = _mm512_set1_epi16(std::bit_cast<std::uint32_t>(kMostV) >> 16);
     __mmask32 unbounded = 0;
     for (std::int64_t strip = 0; strip < shape.strips; ++strip, to += shape.v_elems_of_strip())
         for (int pair = 0; pair < 16; ++pair) {

@@ -11,13 +11,13 @@
 #include <algorithm>
 
 #include "kernels/common/tanh.h"
+#include "plugins/cpu/lanes.h"
 #include "plugins/cpu/tile_layout.h"
 
 namespace rocforge::cpu::tiles {
 namespace {
 
 constexpr float kLog2e = 1.44269504f;
-constexpr float kMostSum = 0x1p50f;  // with values of v below 2^60 no output overflows
 
 // 2^y for any y: polynomial on [0, 1), exact at 0, relative error 3.2e-6: an lse may be off by 1e-5. 2^-inf is 0, NaN stays.
 inline __m512 exp2_of(__m512 y) {
@@ -70,9 +70,7 @@ struct GroupRows {
 
 // Bit j: does the row attend to key `first + j`, by its extent?
 inline std::uint32_t inside(const kernels::Extent& keys, std::int64_t first) {
-    const std::int64_t low = kernels::ExtentRule::clamp(keys.first - first, 0, kBlock),
-                       high = kernels::ExtentRule::clamp(keys.end - first, 0, kBlock);
-    return low >= high ? 0u : static_cast<std::uint32_t>(((std::uint64_t{1} << high) - 1) & ~((std::uint64_t{1} << low) - 1));
+    return first_lanes(keys.end - first) & ~first_lanes(keys.first - first);
 }
 
 // -inf where the extent excludes; all that a block of a plain problem with a positive scale needs.
