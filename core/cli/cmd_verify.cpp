@@ -44,7 +44,7 @@ std::string shell_word(const std::string& word) {
 
 // ---- What came out
 
-struct Failure {
+struct FailedItem {
     std::string name, reproduce;
     const Finding* finding;
 };
@@ -55,7 +55,7 @@ struct Report {
     Run run;
     double seconds = 0;
     std::size_t passed = 0, skipped = 0, inexact = 0, not_run = 0, retyped = 0;
-    std::vector<Failure> failures;
+    std::vector<FailedItem> failures;
     std::map<std::string, std::size_t> skips;  // by reason; a case may have several
 
     Report(const VerifyFlags& the_flags, const std::vector<Item>& the_items, Run the_run, double took)
@@ -102,7 +102,7 @@ ordered_json or_null(const std::optional<double>& value) { return value ? ordere
 
 ordered_json to_json(const Report& r) {
     ordered_json failures = ordered_json::array(), skips = ordered_json::array();
-    for (const Failure& each : r.failures)
+    for (const FailedItem& each : r.failures)
         failures.push_back({{"case", each.name},
                             {"max_error", or_null(each.finding->max_error)},
                             {"tolerance", or_null(each.finding->tolerance)},
@@ -135,7 +135,7 @@ constexpr std::size_t kFailuresShown = 20, kSkipsShown = 12, kReasonShown = 160;
 
 void print_failures(const Terminal& terminal, const Report& r) {
     for (std::size_t n = 0; n < std::min(r.failures.size(), kFailuresShown); ++n) {
-        const Failure& each = r.failures[n];
+        const FailedItem& each = r.failures[n];
         terminal.line(fmt::format("  {} {}", terminal.paint(Colour::kRed, "failed"), each.name));
         terminal.line("    " + printable(each.finding->why));
         if (each.finding->max_error && each.finding->tolerance)

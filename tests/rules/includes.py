@@ -74,6 +74,8 @@ def resolve(root, path, name):
 
 
 def allowed(root, path, name):
+    if name.endswith((".c", ".cc", ".cpp", ".cxx")):  # a file that is compiled itself
+        return False
     granted = TABLE[room_of(path)]
     if name in STD:
         return "std" in granted
@@ -147,6 +149,7 @@ PLANTS = [
     ("the program sees Highway outside its loops", {"core/cli/main.cpp": "#include <hwy/highway.h>\n"}, "core/cli/ may not include hwy/highway.h"),
     ("Highway outside cpu", {"plugins/other/a.cpp": "#include <hwy/highway.h>\n"}, "plugins/ may not include hwy/highway.h"),
     ("an example sees core's inside", {"examples/host_c/main.c": '#include "core/src/config.hpp"\n'}, "examples/ may not include core/src/config.hpp"),
+    ("a source file as a header", {"plugins/cpu/a.cpp": '#include "plugin.cpp"\n'}, "plugins/cpu/ may not include plugin.cpp"),
     ("an unknown library", {"core/src/a.cpp": "#include <zlib.h>\n"}, "core/src/ may not include zlib.h"),
     ("core names a backend", {"core/src/a.cpp": 'auto* b = "flash_attention";\n'}, "core names a backend"),
     ("core names a backend in a longer text", {"core/cli/a.cpp": 'auto* b = "try --backend gpu";\n'}, "core names a backend"),
