@@ -1,5 +1,6 @@
-// Few rows by units for bf16, without softmax: both products of AMX's order in software, and of AVX512-BF16, against sums in double. What reads K and
-// V where they lie must find rows at any stride, on pages, and fewer than a tile takes. Needs a processor with AVX512-BF16.
+// Few rows by units for bf16, AMX's order in software and AVX512-BF16: both products without softmax against sums in double, and whole calls under
+// all rules against FMA. What reads K and V where they lie must find rows at any stride, on pages, and fewer than a tile takes. Needs a processor
+// with AVX512-BF16.
 #include <doctest/doctest.h>
 
 #if defined(__x86_64__)
@@ -13,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "bf16_call.hpp"
 #include "kernels/common/half.h"
 #include "plugins/cpu/few_bf16.h"
 #include "worse.hpp"
@@ -138,6 +140,50 @@ void check(const FewBf16& unit, const char* name, double p_error) {
     }
 }
 
+const Case kCalls[] = {
+    {"one row, one key", 1, 1, 32, 32},
+    {"four heads of a group, blocks of keys", 1, 300, 128, 128, {.head_q = 8, .head_kv = 2}},
+    {"eight heads of a group, dims of no tile's sizes", 1, 77, 96, 160, {.head_q = 8}},
+    {"two rows of two heads, causal", 2, 150, 64, 64, {.causal = true, .head_q = 4, .head_kv = 2}},
+    {"three rows, a causal window", 3, 290, 64, 64, {.causal = true, .head_q = 2, .window_left = 40}},
+    {"lengths: none, one key, a part of a tile, all", 1, 200, 128, 64, {.head_q = 4, .kv_lengths = {0, 1, 23, 200}}},
+    {"ragged", 5, 180, 64, 64, {.causal = true, .q_lengths = {2, 0, 5, 1}, .kv_lengths = {180, 9, 33, 1}}},
+    {"pages that no tile fits", 1, 140, 64, 128, {.head_q = 4, .kv_lengths = {140, 31}, .page = 10}},
+    {"pages of a tile, a window", 2, 200, 128, 128, {.head_q = 6, .head_kv = 2, .window_left = 70, .kv_lengths = {200, 130}, .page = 16}},
+    {"softcap and ALiBi", 1, 150, 64, 64, {.head_q = 4, .softcap = 2, .alibi = true}},
+    {"an added mask that excludes, and a sink", 4, 90, 64, 96, {.head_q = 2, .sink = true, .mask = Type::f32}},
+    {"a boolean mask, values that are not finite", 2, 90, 64, 64, {.causal = true, .wild = 88, .head_q = 4, .mask = Type::boolean}},
+};
+
+std::vector<float> run(const Case& c, const Kernel& kernel) {
+    Bf16Call call(c);
+    const auto slice = Bf16Call::slice(kernel.slice_bytes(kernel, call.a, c.rules.item_rows));
+    kernel.attend(kernel, call.a, call.p, call.schedule, 0, call.schedule.items, slice.get());
+    return call.results();
+}
+
+// out and lse; where FMA's is not finite, neither is the unit's.
+void check_calls(const FewBf16& unit, const char* name, double p_error) {
+    const std::vector<const Kernel*> kernels = highway_kernels();
+    const auto avx512 = std::find_if(kernels.begin(), kernels.end(), [](const Kernel* each) { return std::string(each->isa) == "avx512"; });
+    REQUIRE(avx512 != kernels.end());
+    Kernel by_unit = **avx512;
+    by_unit.bf16 = &unit;
+    for (const Case& c : kCalls) {
+        const std::string where = std::string(name) + ", " + c.name;
+        const std::vector<float> want = run(c, **avx512), found = run(c, by_unit);
+        double most = 0;
+        for (std::size_t i = 0; i < want.size(); ++i) {
+            CHECK_MESSAGE(std::isfinite(want[i]) == std::isfinite(found[i]), where);
+            const double magnitude = std::max(1.0, std::abs(static_cast<double>(want[i])));
+            if (std::isfinite(want[i])) most = worse_of(most, std::abs(static_cast<double>(found[i] - want[i])) / magnitude);
+        }
+        // Scores' sums, of up to 128 products, round in another order on each side: 1e-5 of a logit, and so of a probability.
+        CHECK_MESSAGE(most < p_error + 1e-5, where << ": " << most);
+        CHECK_MESSAGE(std::count(want.begin(), want.end(), Bf16Call::kUntouched) == 0, where);
+    }
+}
+
 bool runs() {
     if (__builtin_cpu_supports("avx512bf16")) return true;
     MESSAGE("skipped: the processor lacks AVX512-BF16");
@@ -147,13 +193,25 @@ bool runs() {
 }  // namespace
 #include "plugins/cpu/avx512_end-inl.h"
 
+// Of a probability: two bf16 of 8 bits each, or one.
+constexpr double kTilesError = 0x1p-16, kDotsError = 0x1p-8;
+
+using Software = FewTiles<SoftwareTiles>;
+constexpr FewBf16 kSoftware{Software::begin, Software::end, Software::pack, Software::scores, Software::output};
+
 TEST_CASE("AMX's order of tiles gives both products of few rows") {
-    using Software = FewTiles<SoftwareTiles>;
-    static constexpr FewBf16 kSoftware{Software::begin, Software::end, Software::pack, Software::scores, Software::output};
-    if (runs()) check(kSoftware, "tiles", 0x1p-16);  // two bf16 of 8 bits each
+    if (runs()) check(kSoftware, "tiles", kTilesError);
 }
 
 TEST_CASE("AVX512-BF16 gives both products of few rows") {
-    if (runs()) check(*few_bf16(MatrixUnit::avx512_bf16), "dots", 0x1p-8);  // one bf16
+    if (runs()) check(*few_bf16(MatrixUnit::avx512_bf16), "dots", kDotsError);
+}
+
+TEST_CASE("few rows by AMX's order of tiles give what FMA gives, under all rules") {
+    if (runs()) check_calls(kSoftware, "tiles", kTilesError);
+}
+
+TEST_CASE("few rows by AVX512-BF16 give what FMA gives, under all rules") {
+    if (runs()) check_calls(*few_bf16(MatrixUnit::avx512_bf16), "dots", kDotsError);
 }
 #endif

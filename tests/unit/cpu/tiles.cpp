@@ -10,12 +10,10 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <memory>
-#include <random>
 #include <string>
 #include <vector>
 
-#include "kernels/common/half.h"
+#include "bf16_call.hpp"
 #include "plugins/cpu/tile_layout.h"
 #include "worse.hpp"
 
@@ -27,62 +25,53 @@ namespace {
 
 using namespace rocforge::cpu;
 
-struct Shape {
-    const char* name;
-    std::int64_t rows, keys, dim, dim_v;
-    bool causal;
-    float spike;        // a key of such values
-    std::int64_t wild;  // a value of v there is 1e30, the next one NaN; -1: none
-};
-const Shape kShapes[] = {
-    {"two chunks", 70, 300, 64, 64, false, 0, -1},
-    {"causal, a later key outgrows the maximum", 100, 600, 128, 96, true, 250, -1},
-    {"one step of dims", 33, 280, 20, 40, false, 250, -1},
-    {"wild values in the last chunk, none excluded", 40, 288, 32, 64, false, 0, 270},
-    {"wild values in the last chunk, causal", 300, 300, 64, 64, true, 0, 270},
-    {"wild values in the first chunk", 64, 290, 64, 160, true, 0, 3},
-    {"one step and one strip: four rows' softmax beside each product", 128, 520, 16, 16, false, 0, -1},
-    {"one step and one strip, causal, a later key outgrows the maximum", 200, 520, 32, 32, true, 250, -1},
-    {"chunks of four blocks, a row beside every other product", 96, 300, 320, 256, true, 0, -1},
+const Case kCases[] = {
+    {"two chunks", 70, 300, 64, 64},
+    {"causal, a later key outgrows the maximum", 100, 600, 128, 96, {.causal = true, .spike = 250}},
+    {"one step of dims", 33, 280, 20, 40, {.spike = 250}},
+    {"wild values in the last chunk, none excluded", 40, 288, 32, 64, {.wild = 270}},
+    {"wild values in the last chunk, causal", 300, 300, 64, 64, {.causal = true, .wild = 270}},
+    {"wild values in the first chunk", 64, 290, 64, 160, {.causal = true, .wild = 3}},
+    {"one step and one strip: four rows' softmax beside each product", 128, 520, 16, 16},
+    {"one step and one strip, causal, a later key outgrows the maximum", 200, 520, 32, 32, {.causal = true, .spike = 250}},
+    {"chunks of four blocks, a row beside every other product", 96, 300, 320, 256, {.causal = true}},
+    {"groups of rows that span heads", 20, 300, 64, 64, {.causal = true, .head_q = 6, .head_kv = 2}},
+    {"groups that span heads, wild values", 20, 300, 64, 64, {.causal = true, .wild = 285, .head_q = 3}},
+    {"items of one head and one block of rows", 150, 290, 32, 64, {.causal = true, .head_q = 4, .head_kv = 2, .item_rows = 64}},
+    {"a window to both sides", 200, 420, 64, 64, {.head_q = 2, .window_left = 60, .window_right = 9}},
+    {"a causal window of one key, which leaves blocks and chunks out", 130, 530, 64, 32, {.causal = true, .head_q = 2, .window_left = 0}},
+    {"lengths: none, one key, a whole block, all", 40, 300, 64, 64, {.kv_lengths = {0, 1, 32, 300}}},
+    {"lengths, causal: rows before the first key", 70, 300, 64, 64, {.causal = true, .head_q = 2, .kv_lengths = {20, 299}}},
+    {"ragged", 90, 300, 64, 64, {.causal = true, .spike = 250, .head_q = 2, .q_lengths = {33, 1, 0, 90, 5}, .kv_lengths = {300, 40, 7, 90, 0}}},
+    {"ragged, on pages that no block fits",
+     60,
+     290,
+     96,
+     64,
+     {.causal = true, .head_q = 2, .q_lengths = {3, 60}, .kv_lengths = {290, 75}, .page = 10}},
+    {"softcap and ALiBi", 50, 300, 64, 64, {.causal = true, .head_q = 2, .softcap = 2, .alibi = true}},
+    {"an added mask that excludes, wild values, a sink", 50, 300, 64, 64, {.wild = 270, .head_q = 3, .sink = true, .mask = Type::f32}},
+    {"a boolean mask, causal, over lengths", 40, 300, 64, 64, {.causal = true, .head_q = 2, .kv_lengths = {300, 33}, .mask = Type::boolean}},
 };
 
-template <class Unit> std::vector<float> run(const Shape& shape) {
-    std::mt19937 dice(5);
-    std::uniform_real_distribution<float> value(-1, 1);
-    const auto random = [&](std::int64_t count) {
-        std::vector<std::uint16_t> made(static_cast<std::size_t>(count));
-        for (auto& each : made) each = rocforge::kernels::bf16_from_f32(value(dice));
-        return made;
-    };
-    std::vector<std::uint16_t> q = random(shape.rows * shape.dim), k = random(shape.keys * shape.dim), v = random(shape.keys * shape.dim_v);
-    if (shape.spike > 0) std::fill_n(k.begin() + (shape.keys - 20) * shape.dim, shape.dim, rocforge::kernels::bf16_from_f32(shape.spike));
-    if (shape.wild >= 0) {
-        v[static_cast<std::size_t>(shape.wild * shape.dim_v)] = rocforge::kernels::bf16_from_f32(1e30f);
-        v[static_cast<std::size_t>((shape.wild + 1) * shape.dim_v + 1)] = rocforge::kernels::bf16_from_f32(NAN);
-    }
-    std::vector<float> out(static_cast<std::size_t>(shape.rows * shape.dim_v), -7.0f);
-
-    Attention a{.batch = 1, .head_q = 1, .head_kv = 1, .max_seq_q = shape.rows, .max_seq_kv = shape.keys, .dim = shape.dim, .dim_v = shape.dim_v};
-    a.q = {Type::bf16, 0, 0, shape.dim, 1}, a.k = a.q, a.v = {Type::bf16, 0, 0, shape.dim_v, 1}, a.out = {Type::f32, 0, 0, shape.dim_v, 1};
-    a.scale = 1 / std::sqrt(static_cast<float>(shape.dim)), a.causal = shape.causal, a.bottom_right = true;
-    const Pointers p{.q = q.data(), .k = k.data(), .v = v.data(), .out = out.data()};
-    const Schedule schedule{};
-    const Sequence sequence{.len_q = shape.rows, .len_kv = shape.keys};
-    Item item{.heads = 1, .rows = shape.rows, .keys = rule_of(a, sequence).any_of_rows(0, shape.rows, shape.keys), .slot = -1};
-    const std::unique_ptr<char, decltype(&std::free)> slice(
-        static_cast<char*>(std::aligned_alloc(256, static_cast<std::size_t>(tiles::carve(a, shape.rows, nullptr, nullptr)))), std::free);
+template <class Unit> std::vector<float> run(const Case& c) {
+    Bf16Call call(c);
+    const auto slice = Bf16Call::slice(tiles::carve(call.a, c.rules.item_rows, nullptr, nullptr));
     tiles::Scratch scratch;
-    tiles::carve(a, shape.rows, slice.get(), &scratch);
-    const Placed placed{&sequence, item};
-    tiles::ItemRun<Unit>(a, p, schedule, placed, scratch).run();
-    return out;
+    tiles::carve(call.a, c.rules.item_rows, slice.get(), &scratch);
+    for (std::int64_t i = 0; i < call.schedule.items; ++i) {
+        const Placed placed = place(call.a, call.schedule, i, false);
+        tiles::ItemRun<Unit>(call.a, call.p, call.schedule, placed, scratch).run();
+    }
+    return call.results();
 }
 
-void check(const Shape& shape) {
-    const std::vector<float> tiled = run<tiles::TileUnit<SoftwareTiles>>(shape), plain = run<tiles::Avx512Bf16>(shape);
+void check(const Case& c) {
+    const std::vector<float> tiled = run<tiles::TileUnit<SoftwareTiles>>(c), plain = run<tiles::Avx512Bf16>(c);
     std::size_t different = 0;
     for (std::size_t i = 0; i < plain.size(); ++i) different += tiled[i] != plain[i] && !(std::isnan(tiled[i]) && std::isnan(plain[i]));
-    CHECK_MESSAGE(different == 0, std::string(shape.name), ": ", different, " of ", plain.size(), " values differ");
+    CHECK_MESSAGE(different == 0, std::string(c.name), ": ", different, " of ", plain.size(), " values differ");
+    CHECK_MESSAGE(std::count(plain.begin(), plain.end(), Bf16Call::kUntouched) == 0, std::string(c.name));
 }
 
 // The largest relative error of kF over [low, high].
@@ -114,7 +103,7 @@ TEST_CASE("the AMX kernel's order of tiles gives AVX512-BF16's bits") {
         MESSAGE("skipped: the processor lacks AVX512-BF16");
         return;
     }
-    for (const Shape& shape : kShapes) check(shape);
+    for (const Case& c : kCases) check(c);
 }
 
 TEST_CASE("the tile kernel's exp2 and tanh keep their bounds") {
