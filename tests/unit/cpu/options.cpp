@@ -96,6 +96,14 @@ TEST_CASE("threads bounds the workers of a call by the option and by what the ho
     }
 }
 
+TEST_CASE("a light call wakes no worker") {
+    const Case small;
+    Prepared prepared(small);
+    const tiny::Cpu cpu(8);
+    CHECK(run_plan(prepared, tiny::Plan(cpu, prepared.tensors.problem())).outcome == Outcome::passed);
+    CHECK(cpu.most_workers == 0);
+}
+
 TEST_CASE("options that are not obeyed are refused at init") {
     for (const char* threads : {"x", "-1", "1025", "3 ", "0x2", "99999999999999999999"}) {
         const tiny::Cpu cpu(8, {{"threads", threads}});
@@ -246,7 +254,7 @@ TEST_CASE("forward refuses index tensors that describe no batch, by name, place 
              {"tokens past the tensor", offsetof(rf_args, cu_seqlens_q), 3, 13, "cpu: cu_seqlens_q[3] = 13 is past the tensor's 12 tokens"},
              {"a long sequence", offsetof(rf_args, cu_seqlens_q), 1, 8, "cpu: cu_seqlens_q[1] = 8 after 0: a sequence longer than max_seq_q = 7"},
              {"a negative page", offsetof(rf_args, block_table), 1, -1, "cpu: block_table[0][1] = -1 is outside the cache's "},
-             {"a page too many", offsetof(rf_args, block_table), 0, 1000000, "cpu: block_table[0][0] = 1000000 is outside the cache's "},
+             {"the first page past the cache", offsetof(rf_args, block_table), 0, 8, "cpu: block_table[0][0] = 8 is outside the cache's 8 pages"},
          }) {
         CAPTURE(row.what);
         Materialised tensors(c);

@@ -1,4 +1,5 @@
-// The order in which workers draw the items of a call, and that it is a permutation: kernels and the merge of splits both go by place().
+// The order in which workers draw the items of a call, and that it is a permutation: kernels and the merge of splits both go by place(). What a
+// workspace that is short of the best goes without.
 #include <doctest/doctest.h>
 
 #include <cstdint>
@@ -69,4 +70,26 @@ TEST_CASE("every row of every head is one item's, and its splits are merged wher
             CHECK(once.size() == 12 * kLength);
             CHECK(seen.size() == once.size());
         }
+}
+
+TEST_CASE("a smaller workspace gives up rows of an item first, then splits, then workers") {
+    const Attention a = attention(true);
+    const Kernel& kernel = *highway_kernels().front();
+    const Workspace best = plan_workspace(a, kernel, 8, UINT64_MAX), least = plan_workspace(a, kernel, 8, 0);
+    CHECK(best.item_rows == kernel.item_rows(a));
+    CHECK(best.split_slots > 0);
+    CHECK(best.workers == 8);
+    CHECK(least.workers == 1);
+    bool rows_first = false, splits_next = false;
+    for (std::int64_t limit = best.bytes; limit >= least.bytes; limit = limit * 9 / 10) {
+        const Workspace space = plan_workspace(a, kernel, 8, static_cast<std::uint64_t>(limit));
+        CAPTURE(limit);
+        CHECK(space.bytes <= limit);
+        rows_first |= space.item_rows < best.item_rows && space.split_slots > 0;
+        splits_next |= space.split_slots == 0 && space.workers == 8;
+        if (space.split_slots == 0) CHECK(space.item_rows == kernel.panel_rows);
+        if (space.workers < 8) CHECK(space.split_slots == 0);
+    }
+    CHECK(rows_first);
+    CHECK(splits_next);
 }
