@@ -50,9 +50,13 @@ template <class Tile> RF_DEVICE Work work_of(const Call& call, unsigned number) 
     work.sequence = static_cast<int>(pair / static_cast<unsigned>(a.head_q));
     work.head = static_cast<int>(pair) - work.sequence * static_cast<int>(a.head_q);
     work.kv_head = quotient(work.head, quotient(a.head_q, a.head_kv));
-    work.row0 = static_cast<int>(block) * tile_rows;
     const kernels::Span span = span_of(a, call.pointers, work.sequence);
-    work.rows = min(static_cast<int>(span.len_q), work.row0 + tile_rows);
+    const int len_q = static_cast<int>(span.len_q);
+    // Under a causal rule the tile that is not whole is the first one, whose rows have the fewest keys, since there consumers rest.
+    const int rest = a.causal ? (Tile::kConsumers - (len_q + kGroupRows - 1) / kGroupRows % Tile::kConsumers) % Tile::kConsumers * kGroupRows : 0;
+    const int first_row = static_cast<int>(block) * tile_rows - rest;
+    work.row0 = max(first_row, 0);
+    work.rows = min(len_q, first_row + tile_rows);
     work.q_batch = static_cast<int>(span.q_batch), work.q_first = static_cast<int>(span.q_first);
     work.kv_batch = static_cast<int>(span.kv_batch), work.kv_first = static_cast<int>(span.kv_first);
     work.reach = Reach::of(span);
