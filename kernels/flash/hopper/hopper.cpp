@@ -80,9 +80,13 @@ const Numbers& fastest(const Attention& a, const Machine& machine, std::span<con
                              [&](const Numbers& x, const Numbers& y) { return time_of(a, machine, x) < time_of(a, machine, y); });
 }
 
+bool within(float x, float least, float most) { return x >= least && x <= most; }
+
 Features features_of(const Attention& a) {
     if (!general(a)) return Features::none;
-    if (a.softcap >= kLeastUnit && a.softcap <= kMostUnit && !a.alibi && !a.mask.present()) return Features::softcap;
+    if (within(a.softcap, kLeastCap, kMostCap) && within(std::abs(a.scale) / a.softcap, kLeastSteepness, kMostSteepness) && !a.alibi &&
+        !a.mask.present())
+        return Features::softcap;
     if (a.softcap > 0 || a.scale < kLeastUnit || a.scale > kMostUnit || a.alibi == a.mask.present() || a.mask.type == Type::f32) return Features::all;
     return a.alibi ? Features::alibi : Features::mask;
 }

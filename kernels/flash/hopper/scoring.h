@@ -7,6 +7,7 @@
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_SCORING_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_SCORING_H
 
+#include "kernels/flash/hopper/capping.h"
 #include "kernels/flash/hopper/masking.h"
 #include "kernels/matrix/sm90.h"
 
@@ -25,8 +26,7 @@ public:
 
     RF_DEVICE Scoring(const MappedCall& call, const Shared<Tile>& shared, int warp)
         : call_(call), shared_(shared), warp_(warp), mask_(call, shared, warp) {
-        if (capped()) to_y_ = device::uniform_float(to_y());
-        if constexpr (F == Features::softcap) even_ = Even(call.call.attention.softcap * device::kLog2E).held();
+        if (capped()) capping_.template prepare<F == Features::softcap>(call.call.attention.scale, call.call.attention.softcap);
         product_log2_ = device::uniform_float(call.call.attention.scale * device::kLog2E);
     }
 
@@ -60,7 +60,7 @@ public:
         if constexpr (F == Features::mask) {
             mask_.exponents(products, product_log2_, base, use);
         } else if constexpr (F == Features::softcap) {
-            return capped_exponents(products, base, use);
+            return capping_.exponents(products, base, use);
         } else {
             if constexpr (kRamped) {
                 const float rise = rise_ * log2_unit, distance = distance_ - static_cast<float>(key0);
@@ -99,7 +99,7 @@ public:
 
     // The block of keys from key0: products to scores, in place.
     RF_DEVICE void score(Scores& scores, const Work& work, int row, int key0) {
-        if (capped()) cap(scores, to_y_);
+        if (capped()) capping_.cap(scores);
         if (!folded()) {
 #pragma unroll
             for (int i = 0; i < kScores; ++i) scores[i] *= step();
@@ -124,58 +124,6 @@ private:
     RF_DEVICE float step() const { return capped() ? call_.call.attention.softcap : call_.call.attention.scale; }
     RF_DEVICE bool folded() const { return !kAll || (step() >= kLeastUnit && step() <= kMostUnit); }
 
-    // tanh(x) below 7/16 by a polynomial, since the exponential's unit has 16 results a cycle and the multipliers 128: an odd one of degree 7 in y =
-    // x * 32/7, whose bit 30 says that it is 2 or more, infinite or NaN. Its error is 3e-7 of the value.
-    static constexpr float kLimit = 0.4375f;
-    RF_DEVICE float to_y() const { return call_.call.attention.scale / call_.call.attention.softcap * (2 / kLimit); }
-    // Even part: tanh(x) = y * even(y * y), times `factor`.
-    struct Even {
-        static constexpr int kTerms = 4;
-        float c[kTerms];
-        RF_DEVICE explicit Even(float factor = 0)
-            : c{-1.11260089e-06f * factor, 6.63477377e-05f * factor, -3.48883174e-03f * factor, 2.18749957e-01f * factor} {}
-        RF_DEVICE float operator()(float square) const {
-            float p = __builtin_fmaf(square, c[0], c[1]);
-#pragma unroll
-            for (int i = 2; i < kTerms; ++i) p = __builtin_fmaf(p, square, c[i]);
-            return p;
-        }
-        RF_DEVICE Even held() const {
-            Even even;
-#pragma unroll
-            for (int i = 0; i < kTerms; ++i) even.c[i] = device::uniform_float(c[i]);
-            return even;
-        }
-    };
-    // Each by itself: a neighbour may lie past the sequence's end, and be anything.
-    RF_DEVICE static void cap(Scores& scores, float to_y) {
-        const Even even(1);
-        bool far = false;
-#pragma unroll
-        for (int i = 0; i < kScores; ++i) scores[i] *= to_y, far |= !(__builtin_fabsf(scores[i]) < 2);
-        if (device::any_in_wave(far)) {
-#pragma unroll
-            for (int i = 0; i < kScores; ++i) {
-                const float y = scores[i], near = y * even(y * y);
-                scores[i] = __builtin_fabsf(y) < 2 ? near : device::tanh(y * (kLimit / 2));
-            }
-            return;
-        }
-#pragma unroll
-        for (int i = 0; i < kScores; ++i) scores[i] *= even(scores[i] * scores[i]);
-    }
-    template <class Use> RF_DEVICE bool capped_exponents(const Scores& products, const float (&base)[2], Use use) const {
-        const Even even = even_;
-        const float to_y = to_y_;
-        std::uint32_t bits[2] = {};
-#pragma unroll
-        for (int i = 0; i < kScores; i += 2) {
-            const float x = products[i] * to_y, y = products[i + 1] * to_y, less = -base[i / 2 % 2];
-            bits[i / 2 % 2] |= device::as_bits(x) | device::as_bits(y);
-            use(i, __builtin_fmaf(x, even(x * x), less), __builtin_fmaf(y, even(y * y), less));
-        }
-        return ((bits[0] | bits[1]) & 0x40000000u) == 0;
-    }
     // ALiBi. On one side of the diagonal a block's distances differ from its first by the column alone: a ramp, which the matrix unit adds where it
     // can.
     RF_DEVICE void decline(Scores& scores, const Work& work, int row, int key0) {
@@ -239,10 +187,10 @@ private:
     const Shared<Tile> shared_;
     int warp_;
     Mask mask_;
+    Capping<kScores> capping_;
     // The same in all lanes, from lane 0, so that they lie in uniform registers, which cost the others no reads: FMAs wait for those while the matrix
     // unit reads its accumulators. Computed once: the compiler would do it anew for each block.
-    float to_y_ = 0, product_log2_;
-    Even even_;  // softcap alone; in units of log2
+    float product_log2_;
     // ALiBi. slope: in units; rise: of the blocks that now go at once, from key to key; distance: of the lane's first row from key 0.
     float slope_ = 0, rise_ = 0, distance_ = 0, bias_[2] = {};
     int left_last_ = 0, right_first_ = 0;  // the last block that lies left of the diagonal, the first one right of it, by their first keys

@@ -30,6 +30,8 @@ constexpr int kWarpRows = 16;  // of a consumer's warp, which brings its own row
 enum class Features { none, softcap, alibi, mask, all };  // mask: of 8 or 16 bits
 // Of a scale or softcap: what is divided by less, or multiplied by more, might leave float32.
 constexpr float kLeastUnit = 1e-6f, kMostUnit = 1e30f;
+// Of softcap, and of scale over softcap: where the coefficients of a polynomial of degree 7, in products, stay within float32 (capping.h).
+constexpr float kLeastCap = 0.1f, kMostCap = 1e6f, kLeastSteepness = 1e-5f, kMostSteepness = 1e4f;
 
 // What else lies in shared memory: blocks of the mask, or what makes ALiBi's ramp (scoring.h).
 enum class Extra { none, masks, ramp };

@@ -102,8 +102,12 @@ TEST_CASE("Hopper's kernels with features of their own") {
     const Row rows[] = {
         {[](Attention& a) { a.softcap = 30; }, "flash_hopper_bf16_128_softcap"},
         {[](Attention& a) { a.softcap = 30, a.scale = -1; }, "flash_hopper_bf16_128_softcap"},
-        {[](Attention& a) { a.softcap = 1e30f; }, "flash_hopper_bf16_128_softcap"},
-        {[](Attention& a) { a.softcap = 1.1e30f; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.softcap = 9e4f; }, "flash_hopper_bf16_128_softcap"},
+        {[](Attention& a) { a.softcap = 1.1e5f; }, "flash_hopper_bf16_128_general"},                // scale over softcap below 1e-5
+        {[](Attention& a) { a.softcap = 1.1e6f, a.scale = 30; }, "flash_hopper_bf16_128_general"},  // coefficients beyond float32
+        {[](Attention& a) { a.softcap = 0.11f, a.scale = 1e3f; }, "flash_hopper_bf16_128_softcap"},
+        {[](Attention& a) { a.softcap = 0.11f, a.scale = 1.2e3f; }, "flash_hopper_bf16_128_general"},
+        {[](Attention& a) { a.softcap = 0.09f; }, "flash_hopper_bf16_128_general"},
         {[](Attention& a) { a.alibi = true, a.diagonal = std::int64_t{1} << 40; }, "flash_hopper_bf16_128_alibi"},
         {[](Attention& a) { a.alibi = true, a.scale = 1.1e30f; }, "flash_hopper_bf16_128_general"},
         {[](Attention& a) { a.alibi = true; }, "flash_hopper_bf16_128_alibi"},
