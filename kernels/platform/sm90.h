@@ -65,15 +65,6 @@ RF_DEVICE void copy_box_in(SharedAt to, const platform::TensorMap& map, const Ba
                  "l"(&map), "r"(arrived.at.address), "r"(column), "r"(row), "r"(head), "r"(batch)
                  : "memory");
 }
-// In the lane that is `chosen`: has the barrier expect a box of so many bytes, and copies it. No branch, for where threads do other work around it.
-RF_DEVICE void expect_box_in(bool chosen, int bytes, SharedAt to, const platform::TensorMap& map, const Barrier& arrived, int column, int row,
-                             int head, int batch) {
-    asm volatile(
-        "{\n.reg .pred p;\nsetp.ne.b32 p, %8, 0;\n@p mbarrier.arrive.expect_tx.shared::cta.b64 _, [%2], %7;\n"
-        "@p cp.async.bulk.tensor.4d.shared::cluster.global.mbarrier::complete_tx::bytes [%0], [%1, {%3, %4, %5, %6}], [%2];\n}" ::"r"(to.address),
-        "l"(&map), "r"(arrived.at.address), "r"(column), "r"(row), "r"(head), "r"(batch), "r"(bytes), "r"(static_cast<int>(chosen))
-        : "memory");
-}
 // A box to device memory; elements outside the tensor are dropped.
 RF_DEVICE void copy_box_out(const platform::TensorMap& map, SharedAt from, int column, int row, int head, int batch) {
     asm volatile("cp.async.bulk.tensor.4d.global.shared::cta.bulk_group [%0, {%2, %3, %4, %5}], [%1];" ::"l"(&map), "r"(from.address), "r"(column),

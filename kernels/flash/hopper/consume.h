@@ -91,6 +91,7 @@ private:
             release_keys();
             shared_.values_full(v_.stage).await(v_.phase);
             release_values();
+            softmax_.pass();
         }
     }
     RF_DEVICE void release_keys() {

@@ -137,7 +137,7 @@ std::optional<BoxedTensor> boxed_mask(const Attention& a) {
     const std::int64_t heads = m.head == 0 ? 1 : a.head_q, batch = m.batch == 0 ? 1 : a.batch;
     const BoxedTensor mask{{a.max_seq_kv, a.max_seq_q, heads, batch},
                            {stride(m.sequence, a.max_seq_q), stride(m.head, heads), stride(m.batch, batch)},
-                           kWarpRows,
+                           kGroupRows,
                            static_cast<std::uint32_t>(bytes)};
     return fits(mask) ? std::optional(mask) : std::nullopt;
 }

@@ -1,6 +1,6 @@
-// Boolean and additive masks of one warp's 16 rows and a block's 64 keys, by way of shared memory of its own, 2 KiB for this block's and as
-// much for the next one's. Where it can, the copy engine brings them, or else asynchronous copies of 16 or 4 bytes; what lies at odd addresses the
-// warp brings element by element, and waits for. The rules are those of flash/score.h.
+// Boolean and additive masks of one warp's 16 rows and a block's 64 keys, by way of shared memory, for this block and the next one. Where it can, the
+// copy engine brings them (produce.h), or else this warp does, by asynchronous copies of 16 or 4 bytes; what lies at odd addresses it brings element
+// by element, and waits for. The rules are those of flash/score.h.
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_MASKING_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_MASKING_H
 
@@ -18,7 +18,8 @@ public:
     using Scores = float[kScores];
 
     // warp: of all consumers' warps.
-    RF_DEVICE Masking(const MappedCall& call, const Shared<Tile>& shared, int warp) : call_(call), shared_(shared), warp_(warp) {}
+    RF_DEVICE Masking(const MappedCall& call, const Shared<Tile>& shared, int warp)
+        : call_(call), shared_(shared), warp_(warp), release_(shared.nobodys()) {}
 
     // The column of score i, from the lane's first one.
     RF_DEVICE static constexpr int column(int i) { return i / 4 * 8 + i % 2; }
@@ -27,23 +28,32 @@ public:
     RF_DEVICE bool present() const { return operand().present(); }
     RF_DEVICE bool adds() const { return present() && !boolean(); }
 
+    // A tile, with the block of keys that comes first.
+    RF_DEVICE void begin(const Work& work, int row, int key0) {
+        asks_ = kAsks;
+        ask(work, row, key0);
+    }
     // Asks for the mask of the block of keys from key0, whose first row in this warp is `row`, while the last one's is still used. [whole warp, all
     // of it done with the one before]
     RF_DEVICE void ask(const Work& work, int row, int key0) const {
-        if (Floats && operand().type == Type::f32) return;
+        if (brought() || (Floats && operand().type == Type::f32)) return;
         __syncwarp();
-        if (!call_.call.cut.boxed_mask) return ask_copies(work, row, key0);
-        device::expect_box_in(device::lane_index() == 0, boolean() ? Tile::kMaskBytes / 2 : Tile::kMaskBytes, shared_.mask(warp_, next_slot()),
-                              call_.mask, shared_.mask_full(warp_), key0, row, operand().head == 0 ? 0 : work.head,
-                              operand().batch == 0 ? 0 : work.sequence);
+        ask_copies(work, row, key0);
     }
-
-    // The mask of the block of keys from key0 that was asked for is now this one's.
+    // The mask of the block of keys from key0 that was asked for is now this one's. [whole warp, all of it done with the one before]
     RF_DEVICE void turn(const Work& work, int row, int key0) {
-        slot_ ^= 1;
-        if (Floats && operand().type == Type::f32) return;
-        if (!call_.call.cut.boxed_mask) return await_copies(work, row, key0);
-        shared_.mask_full(warp_).await(static_cast<std::uint32_t>(slot_));
+        if (brought()) return pass();
+        block_.advance();
+        if (!Floats || operand().type != Type::f32) await_copies(work, row, key0);
+    }
+    // As turn(), for a block that the group has no use for.
+    RF_DEVICE void pass() {
+        if (!brought()) return;
+        __syncwarp();
+        if (device::lane_index() == 0) release_.arrive();
+        block_.advance();
+        shared_.mask_full(group(), block_.stage).await(block_.phase);
+        release_ = shared_.mask_empty(group(), block_.stage);
     }
     // Products, a unit of which counts `scale`, to scores of the block of keys from key0, whose first row in this warp is `row`; where the mask is
     // boolean they keep their unit.
@@ -64,7 +74,15 @@ public:
 
     // Exponents of 2 of all scores of this block, products of which count `scale` (in logarithms to base 2), less base[r] in the lane's row r: use(i,
     // x, y) gets those of scores i and i + 1. Only 8 or 16 bits.
-    template <class Use> RF_DEVICE void exponents(const Scores& products, float scale, const float (&base)[2], Use use) const {
+    template <class Use> RF_DEVICE void exponents(const Scores& products, float scale, const float (&base)[2], Use use) {
+        if (changes_nothing()) {
+#pragma unroll
+            for (int i = 0; i < kScores; i += 2) {
+                const float less = -base[i / 2 % 2];
+                use(i, __builtin_fmaf(products[i], scale, less), __builtin_fmaf(products[i + 1], scale, less));
+            }
+            return;
+        }
         if (boolean()) return exponents_where(products, scale, base, use);
         if (operand().type == Type::bf16)
             exponents_plus<matrix::Bf16>(products, scale, base, use);
@@ -76,11 +94,19 @@ private:
     RF_DEVICE const Operand& operand() const { return call_.call.attention.mask; }
     RF_DEVICE bool boolean() const { return operand().type == Type::boolean; }
 
+    RF_DEVICE bool brought() const { return call_.call.cut.boxed_mask; }
+    RF_DEVICE int group() const { return warp_ / 4; }
+    // This warp's rows.
+    RF_DEVICE device::SharedAt rows(int stage) const {
+        return shared_.mask(group(), stage) + warp_ % 4 * kWarpRows * (boolean() ? kBoxBytes / 2 : kBoxBytes);
+    }
+    RF_DEVICE device::SharedAt held() const { return rows(block_.stage); }
+    RF_DEVICE device::SharedAt next() const { return rows(block_.stage ^ 1); }
     // Where an element lies: rows of 64 elements of one or two bytes or of 32 floats, in boxes as the copy engine writes them.
     template <class X> RF_DEVICE device::SharedAt at(int row, int column) const {
         const int byte = column * static_cast<int>(sizeof(X)), chunk = byte / 16;
-        if constexpr (sizeof(X) == 1) return shared_.mask(warp_, slot_) + (row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
-        return shared_.mask(warp_, slot_) + (row * kBoxBytes + (chunk ^ row % 8) * 16 + byte % 16);
+        if constexpr (sizeof(X) == 1) return held() + (row * 64 + (chunk ^ row / 2 % 4) * 16 + byte % 16);
+        return held() + (row * kBoxBytes + (chunk ^ row % 8) * 16 + byte % 16);
     }
     // How many bytes lie at multiples of as many in all rows: 16, 4, or 0.
     RF_DEVICE int together() const {
@@ -107,7 +133,7 @@ private:
         for (int i = device::lane_index(); i < kWarpRows * kChunks; i += device::kWaveSize) {
             const int r = i / kChunks, byte = i % kChunks * Bytes, chunk = byte / 16 ^ (RowBytes == 64 ? r / 2 % 4 : r % 8);
             const int wanted = row + r < work.rows ? max(0, min(Bytes, left - byte)) : 0;
-            device::copy_bytes_async<Bytes>(shared_.mask(warp_, next_slot()) + (r * RowBytes + chunk * 16 + byte % 16),
+            device::copy_bytes_async<Bytes>(next() + (r * RowBytes + chunk * 16 + byte % 16),
                                             wanted > 0 ? from + r * operand().sequence * size + byte : from, wanted);
         }
         device::close_copies();
@@ -140,7 +166,36 @@ private:
     RF_DEVICE static void store(device::SharedAt to, std::uint16_t x) { device::store_shared_half(to, x); }
     RF_DEVICE static void store(device::SharedAt to, std::uint8_t x) { device::store_shared_byte(to, x); }
 
-    RF_DEVICE int next_slot() const { return slot_ ^ 1; }
+    // Whether this warp's part of the block lets all keys pass or adds zeros alone, as most blocks of padding, windows and documents do. Where it was
+    // asked in vain so often in a row, the answer is no for the rest of the tile: asking costs 5 % of a block.
+    static constexpr int kAsks = 4;
+    RF_DEVICE bool changes_nothing() {
+        if (asks_ == 0) return false;
+        const bool nothing = is_neutral();
+        asks_ = nothing ? kAsks : asks_ - 1;
+        return nothing;
+    }
+    RF_DEVICE bool is_neutral() const {
+        const int lane = device::fresh(device::lane_index());
+        const device::SharedAt from = held() + lane * 16;
+        if (boolean()) {
+            std::uint32_t gone = 0;  // bit 7 of bytes below which, or in which, there is a zero
+#pragma unroll
+            for (int i = 0; i < 2; ++i) {
+                const device::Words words = device::load_shared(from + i * 512);
+#pragma unroll
+                for (int j = 0; j < 4; ++j) gone |= (words.w[j] - 0x01010101u) & ~words.w[j];
+            }
+            return !device::any_in_wave((gone & 0x80808080u) != 0);
+        }
+        std::uint32_t bits = 0;
+#pragma unroll
+        for (int i = 0; i < 4; ++i) {
+            const device::Words words = device::load_shared(from + i * 512);
+            bits |= words.w[0] | words.w[1] | words.w[2] | words.w[3];
+        }
+        return !device::any_in_wave((bits & 0x7FFF7FFFu) != 0);
+    }
     RF_DEVICE void exclude(Scores& scores) const {
         const device::SharedAt from = flags();
 #pragma unroll
@@ -177,11 +232,11 @@ private:
     // Where this lane finds the mask of its scores, computed for each block: kept for all, it would take a register an address.
     RF_DEVICE device::SharedAt flags() const {
         const int lane = device::fresh(device::lane_index());
-        return shared_.mask(warp_, slot_) + (lane / 4 * 64 + lane / 8 % 4 * 16 + lane % 4 * 2);
+        return held() + (lane / 4 * 64 + lane / 8 % 4 * 16 + lane % 4 * 2);
     }
     RF_DEVICE device::SharedAt halves() const {
         const int lane = device::fresh(device::lane_index());
-        return shared_.mask(warp_, slot_) + (lane % 16 * kBoxBytes + (lane / 16 ^ lane % 8) * 16);
+        return held() + (lane % 16 * kBoxBytes + (lane / 16 ^ lane % 8) * 16);
     }
     // Two bytes, for scores i and i + 1; eight halves, from score i.
     RF_DEVICE static std::uint32_t two_flags(device::SharedAt flags, int i) {
@@ -247,7 +302,9 @@ private:
     const MappedCall& call_;
     const Shared<Tile> shared_;
     int warp_;
-    int slot_ = 1;  // of this block's mask, and the phase of the barrier that it came with
+    Cursor<kMaskBlocks> block_{kMaskBlocks - 1, 1};  // this block's mask: at first that before the first one
+    device::Barrier release_;                        // of what held it before
+    int asks_ = kAsks;                               // for changes_nothing()
 };
 
 #endif

@@ -1,5 +1,5 @@
-// The side that brings data: four warps of one warpgroup. One claims tiles and tells the block of them, one sends for Q, one for K and one for V as
-// far ahead as there are stages. They compute nothing and hold few registers.
+// The side that brings data: four warps of one warpgroup. One claims tiles and tells the block of them, one sends for Q and masks, one for K and one
+// for V as far ahead as there are stages. They compute nothing and hold few registers.
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_PRODUCE_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_PRODUCE_H
 
@@ -30,8 +30,26 @@ template <class Tile> RF_DEVICE void claim_tiles(const Call& call, const Shared<
     if (device::count_round(call.zeroed + 1, blocks - 1) == blocks - 1) atomicExch(call.zeroed, 0u);
 }
 
+// A mask that has 8 or 16 bits an element: each consumer's rows of the tile's blocks, whether it attends to them or not.
+template <class Tile> RF_DEVICE void bring_masks(const MappedCall& call, const Shared<Tile>& shared, const Work& work, Cursor<kMaskBlocks>& ring) {
+    const Operand& mask = call.call.attention.mask;
+    const int bytes = mask.type == Type::boolean ? Tile::kMaskBytes / 2 : Tile::kMaskBytes;
+    const int head = mask.head == 0 ? 0 : work.head, batch = mask.batch == 0 ? 0 : work.sequence;
+#pragma unroll 1
+    for (int block = work.block_begin; block < work.block_end; ++block, ring.advance())
+#pragma unroll 1
+        for (int group = 0; group < Tile::kConsumers; ++group) {
+            const device::Barrier full = shared.mask_full(group, ring.stage);
+            shared.mask_empty(group, ring.stage).await(ring.phase ^ 1);
+            full.expect(bytes);
+            device::copy_box_in(shared.mask(group, ring.stage), call.mask, full, block * Tile::kKeys, work.row0 + group * kGroupRows, head, batch);
+        }
+}
+
+// Queries, and behind each tile's the masks for it, where there are any and the copy engine can bring them.
 template <class Tile> RF_DEVICE void bring_queries(const MappedCall& call, const Shared<Tile>& shared) {
     Cursor<kSlots> slot;
+    Cursor<kMaskBlocks> masks;
     device::prefetch_map(call.q);
 #pragma unroll 1
     for (std::uint32_t phase = 1;; phase ^= 1, slot.advance()) {
@@ -48,6 +66,7 @@ template <class Tile> RF_DEVICE void bring_queries(const MappedCall& call, const
                 device::copy_box_in(shared.query(group) + box * kGroupRows * kBoxBytes, call.q, shared.query_full(group), box * 64,
                                     work.q_first + work.row0 + group * kGroupRows, work.head, work.q_batch);
         }
+        if (Tile::kMasked && call.call.cut.boxed_mask) bring_masks(call, shared, work, masks);
     }
 }
 

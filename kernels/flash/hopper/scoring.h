@@ -36,7 +36,7 @@ public:
     // For the tile's rows of this warp from `row` on, and the block of keys that comes first. [whole group, which may meet here]
     RF_DEVICE void begin(const Work& work, int row, int key0) {
         if (sloped()) begin_slope(work, row);
-        if (masked()) mask_.ask(work, row, key0);
+        if (masked()) mask_.begin(work, row, key0);
     }
     // Before the block from key0; after it comes that from next_key0, or none (-1). [whole warp, after what depends on all of the last block's
     // scores]
@@ -44,6 +44,11 @@ public:
         if (!masked()) return;
         mask_.turn(work, row, key0);
         if (next_key0 >= 0) mask_.ask(work, row, next_key0);
+    }
+
+    // A block that passes by.
+    RF_DEVICE void pass() {
+        if (masked()) mask_.pass();
     }
 
     // How far exponents() takes blocks from `block` on, of those before `end`.
@@ -55,7 +60,7 @@ public:
     }
     // The block of keys from key0: products to exponents of 2, each by itself. A row's peak is in units, log2_unit what one of these is in logarithms
     // to base 2. use(i, x, y) gets those of scores i and i + 1. False: some are wrong, too large for the cap's polynomial.
-    template <class Use> RF_DEVICE bool exponents(const Scores& products, int key0, const float (&peak)[2], float log2_unit, Use use) const {
+    template <class Use> RF_DEVICE bool exponents(const Scores& products, int key0, const float (&peak)[2], float log2_unit, Use use) {
         float base[2] = {peak[0] * log2_unit, peak[1] * log2_unit};
         if constexpr (F == Features::mask) {
             mask_.exponents(products, product_log2_, base, use);

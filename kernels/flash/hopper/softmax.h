@@ -39,6 +39,10 @@ public:
     RF_DEVICE void turn(const Work& work, int first_row, int block, int next) {
         if (kScored) scoring_.turn(work, first_row, block * Tile::kKeys, next * Tile::kKeys);
     }
+    // Instead, for a block that none of the group's rows attends to.
+    RF_DEVICE void pass() {
+        if (kScored) scoring_.pass();
+    }
     // Whether a block may go at once.
     RF_DEVICE bool even(int block) const { return kAtOnce && block < even_until_; }
     // What is left to do once the products of the blocks before are awaited. shrink: the output of this warp's rows by factor(r). settle: settle().

@@ -23,7 +23,8 @@ constexpr int kSwizzledRows = 8;  // a box in shared memory begins at a multiple
 constexpr int kSlots = 2;         // tiles that are known ahead
 constexpr int kSlotBytes = 80;    // of a tile's Work
 constexpr int kUnitRegisters = 65536;
-constexpr int kWarpRows = 16;  // of a consumer's warp, which brings its own rows of a mask
+constexpr int kWarpRows = 16;   // of a consumer's warp
+constexpr int kMaskBlocks = 2;  // of a mask in shared memory, for each consumer
 
 // What a kernel can do to scores but excluding keys: nothing, one thing, or all that is asked for. One kernel for all took 1.3 times as long as the
 // plain one before it did anything (README.md).
@@ -56,10 +57,10 @@ template <int Dim, int Rows, int Keys, int Stages, int ProducerRegisters, int Co
     static constexpr int kGroupBytes = kGroupRows * Dim * 2, kStageBytes = Keys * Dim * 2;
     static constexpr int kQuery = 0, kOut = kConsumers * kGroupBytes;
     static constexpr int kKeysAt = kOut + (kBoxedOut ? kConsumers * kGroupBytes : 0), kValuesAt = kKeysAt + Stages * kStageBytes;
-    static constexpr int kMaskBytes = kWarpRows * kBoxBytes, kMaskWarps = kMasked ? kConsumers * 4 : 0;
-    static constexpr int kMasksAt = kValuesAt + Stages * kStageBytes, kRampAt = kMasksAt + kMaskWarps * 2 * kMaskBytes;
+    static constexpr int kMaskBytes = kGroupRows * kBoxBytes, kMasks = kMasked ? kConsumers * kMaskBlocks : 0;  // a consumer's block; all of them
+    static constexpr int kMasksAt = kValuesAt + Stages * kStageBytes, kRampAt = kMasksAt + kMasks * kMaskBytes;
     static constexpr int kBarriers = kRampAt + (kRamped ? (kConsumers * kGroupRows + Keys) * kBoxBytes : 0);
-    static constexpr int kBarrierCount = 4 * Stages + 2 * kConsumers + 2 * kSlots + 2 + kMaskWarps;
+    static constexpr int kBarrierCount = 4 * Stages + 2 * kConsumers + 2 * kSlots + 2 + 2 * kMasks;
     static constexpr int kWork = (kBarriers + kBarrierCount * 8 + 15) / 16 * 16;
     static constexpr int kSharedBytes = kWork + kSlots * kSlotBytes;
 

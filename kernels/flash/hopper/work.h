@@ -109,9 +109,9 @@ template <class Tile> struct Shared {
     // Left operand of one group and right operand of the product that makes ALiBi's ramp, in boxes.
     RF_DEVICE device::SharedAt ramp_rows(int group) const { return base + (Tile::kRampAt + group * kGroupRows * kBoxBytes); }
     RF_DEVICE device::SharedAt ramp_keys() const { return base + (Tile::kRampAt + Tile::kConsumers * kGroupRows * kBoxBytes); }
-    // Of one warp of all consumers'.
-    RF_DEVICE device::SharedAt mask(int warp, int slot) const { return base + (Tile::kMasksAt + (warp * 2 + slot) * Tile::kMaskBytes); }
-    RF_DEVICE device::Barrier mask_full(int warp) const { return barrier(Tile::kBarrierCount - Tile::kMaskWarps + warp); }
+    RF_DEVICE device::SharedAt mask(int group, int stage) const { return base + (Tile::kMasksAt + (group * kMaskBlocks + stage) * Tile::kMaskBytes); }
+    RF_DEVICE device::Barrier mask_full(int group, int stage) const { return barrier(kMaskBarriers + group * kMaskBlocks + stage); }
+    RF_DEVICE device::Barrier mask_empty(int group, int stage) const { return barrier(kMaskBarriers + Tile::kMasks + group * kMaskBlocks + stage); }
 
     // By one thread. Consumers arrive once a warp, producers once.
     RF_DEVICE void init() const {
@@ -123,13 +123,14 @@ template <class Tile> struct Shared {
         for (int group = 0; group < Tile::kConsumers; ++group) query_full(group).init(1), query_empty(group).init(4);
         for (int slot = 0; slot < kSlots; ++slot) work_full(slot).init(1), work_empty(slot).init(kWarps + 3);
         claim().init(1), nobodys().init(kWarps);
-        for (int warp = 0; warp < Tile::kMaskWarps; ++warp) mask_full(warp).init(1);
+        for (int mask = 0; mask < Tile::kMasks; ++mask) mask_full(0, mask).init(1), mask_empty(0, mask).init(4);
         device::publish_barriers();
     }
 
     RF_DEVICE Work& work(int slot) const { return *static_cast<Work*>(__cvta_shared_to_generic((base + (Tile::kWork + slot * kSlotBytes)).address)); }
 
 private:
+    static constexpr int kMaskBarriers = Tile::kBarrierCount - 2 * Tile::kMasks;
     RF_DEVICE device::Barrier barrier(int number) const { return {base + (Tile::kBarriers + number * 8)}; }
 };
 

@@ -236,7 +236,7 @@ TEST_CASE("the copy engine brings masks of 8 and 16 bits whose rows lie at multi
         REQUIRE(recipe.boxed->mask.has_value() == row.boxed);
         if (!row.boxed) continue;
         CHECK(recipe.boxed->mask->element_bytes == (row.mask.type == Type::boolean ? 1 : 2));
-        CHECK(recipe.boxed->mask->box_rows == flash::hopper::kWarpRows);
+        CHECK(recipe.boxed->mask->box_rows == flash::hopper::kGroupRows);
         CHECK(recipe.boxed->mask->extent[2] == row.heads);
         CHECK(recipe.boxed->mask->extent[3] == row.batch);
         for (const std::int64_t stride : recipe.boxed->mask->stride_bytes) CHECK(stride % 16 == 0);
