@@ -30,7 +30,7 @@ public:
     // sure: keys that all of the group's rows attend to.
     RF_DEVICE void begin(const Work& work, int first_row, int first_block, const Keys& sure, bool any) {
         sure_ = sure;
-        extreme_ = false, large_ = kScored, lost_ = owes_ = false, even_until_ = 0, failures_ = 0;
+        extreme_ = large_ = lost_ = owes_ = false, even_until_ = 0, failures_ = 0;
 #pragma unroll
         for (int r = 0; r < 2; ++r) peak_[r] = -device::kInfinity, sum_[r] = 0;
         if (kScored && any) scoring_.begin(work, first_row, first_block * Tile::kKeys);
@@ -73,7 +73,7 @@ public:
             largest[r] = block_sum_[r] > 1 ? peak_[r] + device::log2(block_sum_[r]) / log2_unit_ : peak_[r];
         }
         catch_up(largest);
-        owes_ = large_ = true;
+        owes_ = true;
         plan(block + 1);
         return true;
     }
@@ -95,7 +95,7 @@ public:
             for (int i = 0; i < kScores; ++i)
                 if (i / 2 % 2 == r) largest[r] = device::larger(largest[r], scores[i]);
             if constexpr (kScored) largest[r] += scoring_.bias(r);
-            lags |= (largest[r] - peak_[r]) * log2_unit_ > kLag;  // false for (-inf) - (-inf)
+            lags |= (largest[r] - peak_[r]) * log2_unit_ > kLagBits;  // false for (-inf) - (-inf)
         }
         lags = device::any_in_wave(lags);
         if (lags) {
@@ -120,8 +120,8 @@ public:
     RF_DEVICE void multiply(Scores& products, int block) const { scoring_.multiply(products, block * Tile::kKeys); }
 
     RF_DEVICE float factor(int r) const { return factor_[r]; }
-    // Whether probabilities were so large that they might have taken the output of large values to infinity.
-    RF_DEVICE bool large() const { return large_; }
+    // Whether probabilities may have been so large that they took the output of large values to infinity.
+    RF_DEVICE bool large() const { return large_ || sums_are_large(); }
     // Whether scores were too large for exponents of them: then the rows are to be done again, difference first.
     RF_DEVICE bool lost() const { return lost_; }
 
@@ -134,9 +134,12 @@ public:
     }
 
 private:
+    // How far the maximum may lag, in bits. bf16 has float32's exponents, and ALiBi's scores rise by many from block to block; f16 has few, and is to
+    // hold what is small.
+    static constexpr int kLagBits = T::kBf16 ? 40 : 8;
     // One lane's sum over a block, in units of the peak's probability. Up to kHolds all is right, since no probability is larger; beyond kGrows the
-    // peak follows. bf16 has float32's exponents, and ALiBi's scores rise by many from block to block; f16 has few, and is to hold what is small.
-    static constexpr float kGrows = !T::kBf16 ? 0x1p8f : kScored ? 0x1p40f : 0x1p16f, kHolds = T::kBf16 ? 0x1p90f : 0x1p11f;
+    // peak follows.
+    static constexpr float kGrows = static_cast<float>(std::uint64_t{1} << kLagBits), kHolds = T::kBf16 ? 0x1p90f : 0x1p11f;
     // In tiles in which that was not enough so often, all blocks go in turn.
     static constexpr int kFailures = 4;
 
@@ -183,7 +186,10 @@ private:
             }
         }
     }
+    // No probability is larger than the sum that it is in.
+    RF_DEVICE bool sums_are_large() const { return device::any_in_wave(!(device::larger(sum_[0], sum_[1]) <= 0x1p16f)); }
     RF_DEVICE void catch_up(const float (&largest)[2]) {
+        large_ = large_ || sums_are_large();
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
             float peak = device::larger(largest[r], device::exchange(largest[r], 1));
