@@ -29,6 +29,7 @@ enum class Pattern {
     prefix_half,      // the upper half of the keys is excluded
     every_other_key,  // odd keys are excluded
     checkered_64,     // every other block of 64 rows by 64 keys is excluded
+    holes,            // true, or zero, but for one excluded key in one of every 16 rows
     lowest_row,       // additive: row 1 is the type's lowest finite value throughout, other rows random
 };
 

@@ -290,6 +290,10 @@ double Builder::mask_value(std::int64_t b, std::int64_t h, std::int64_t i, std::
         case Pattern::checkered_64:
             keep = (i / 64 + j / 64) % 2 == 0;
             break;
+        case Pattern::holes:
+            keep = i % 16 != (i / 16 * 5 + 3) % 16 || j != (7 * i + 11) % c.seq_kv;
+            if (keep && !same(c.mask.type, kBool)) return 0;
+            break;
         case Pattern::lowest_row:
             if (i == 1) return -largest(c.mask.type);
             break;

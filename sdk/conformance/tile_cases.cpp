@@ -120,6 +120,8 @@ void prefill(Table& t) {
     add("mask-checkered-additive", [](Case& c) { add_mask(c, c.type, Pattern::checkered_64); });
     add("mask-prefix", [](Case& c) { bool_mask(c, Pattern::prefix_half), c.hide_nan = true; });
     add("mask-one-key", [](Case& c) { bool_mask(c, Pattern::one_key); });
+    add("mask-of-holes", [](Case& c) { bool_mask(c, Pattern::holes); });
+    add("mask-of-holes-additive", [](Case& c) { add_mask(c, c.type, Pattern::holes); });
     add("lowest-row", [](Case& c) { add_mask(c, kF32, Pattern::lowest_row); });
     add("infinity-in-a-mask", [](Case& c) { add_mask(c, kF32, Pattern::keep_all), heads(c, 1, 1), c.pokes = {{'m', 0, 0, 80, 6, INFINITY}}; });
     add("infinity-in-k-under-a-mask", [](Case& c) { add_mask(c, kF32, Pattern::keep_all), heads(c, 1, 1), c.pokes = {{'k', 0, 0, 5, 1, INFINITY}}; });
