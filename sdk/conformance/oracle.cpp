@@ -32,18 +32,30 @@ struct Textbook {
     Number result(Number o) const { return stored(out, o); }
 };
 
-// One element of k or v, its scale applied. A scale tensor has the axes of its tensor, one value for each group of shape[3] / groups elements.
+void read_row(const rf_tensor& tensor, const void* data, Place place, std::int64_t head, std::vector<double>& to) {
+    to.resize(static_cast<std::size_t>(tensor.shape[3]));
+    load_strided(tensor.dtype, data, offset_of(tensor, place.axis0, head, place.axis2, 0), tensor.stride[3], to);
+}
+
+bool all_finite(const std::vector<double>& row) {
+    return std::all_of(row.begin(), row.end(), [](double value) { return std::isfinite(value); });
+}
+
+// k or v, its scale applied. A scale tensor has the axes of its tensor, one value for each group of shape[3] / groups elements.
 struct Scaled {
     const rf_tensor& tensor;
     const void* data;
     const rf_tensor& scale;
     const void* scale_data;
     bool has_scale;
-    double at(Place place, std::int64_t head, std::int64_t d) const {
-        const double value = load(tensor.dtype, data, offset_of(tensor, place.axis0, head, place.axis2, d));
-        if (!has_scale) return value;
-        const std::int64_t group_elems = tensor.shape[3] / scale.shape[3];
-        return value * load(scale.dtype, scale_data, offset_of(scale, place.axis0, head, place.axis2, d / group_elems));
+    // [tensor.shape[3]]
+    void read(Place place, std::int64_t head, std::vector<double>& to) const {
+        read_row(tensor, data, place, head, to);
+        if (!has_scale) return;
+        const std::size_t group_elems = static_cast<std::size_t>(tensor.shape[3] / scale.shape[3]);
+        std::vector<double> scales;
+        read_row(scale, scale_data, place, head, scales);
+        for (std::size_t d = 0; d < to.size(); ++d) to[d] *= scales[d / group_elems];
     }
 };
 Scaled keys(const rf_problem& p, const rf_args& a) { return {p.k, a.k, p.k_scale, a.k_scale, has(p, RF_F_KV_SCALES)}; }
@@ -59,42 +71,17 @@ struct RowId {
     std::int64_t b, h, i, head_kv;
 };
 
-// Steps 1 to 3: the score of one key that the row attends to.
-template <class Arithmetic> typename Arithmetic::Number score_of(const rf_problem& p, const rf_args& a, const RowId& row, std::int64_t j) {
-    using Number = typename Arithmetic::Number;
-    const Place q_place = place_of_query(p, row.sequence, row.b, row.i), k_place = place_of_key(p, a, row.sequence, row.b, j);
-    const Scaled k = keys(p, a);
+// Steps 1 to 3: the score of key j, to which the row attends.
+template <class Number>
+Number score_of(const rf_problem& p, const rf_args& a, const RowId& row, const std::vector<double>& q, const std::vector<double>& k, std::int64_t j) {
     Number dot = 0;
-    for (std::int64_t d = 0; d < p.q.shape[3]; ++d)
-        dot += static_cast<Number>(load(p.q.dtype, a.q, offset_of(p.q, q_place.axis0, row.h, q_place.axis2, d))) *
-               static_cast<Number>(k.at(k_place, row.head_kv, d));
+    for (std::size_t d = 0; d < q.size(); ++d) dot += static_cast<Number>(q[d]) * static_cast<Number>(k[d]);
     Number s = static_cast<Number>(p.scale) * dot;
     if (has(p, RF_F_SOFTCAP)) s = static_cast<Number>(p.softcap) * std::tanh(s / static_cast<Number>(p.softcap));
     if (has(p, RF_F_ALIBI))
         s -= static_cast<Number>(load(kF32, a.alibi_slopes, row.h)) * static_cast<Number>(std::abs(row.i + row.sequence.diagonal - j));
     if (has(p, RF_F_MASK_ADD)) s += static_cast<Number>(mask_at(p, a, row.b, row.h, row.i, j));
     return s;
-}
-
-// Does the row meet a NaN or an infinity among what it reads? Also gathers the largest finite |v|.
-bool meets_non_finite(const rf_problem& p, const rf_args& a, const RowId& row, const std::vector<std::int64_t>& attended, double& largest_v) {
-    bool met = false;
-    const Place q_place = place_of_query(p, row.sequence, row.b, row.i);
-    for (std::int64_t d = 0; d < p.q.shape[3]; ++d)
-        met |= !std::isfinite(load(p.q.dtype, a.q, offset_of(p.q, q_place.axis0, row.h, q_place.axis2, d)));
-    for (const std::int64_t j : attended) {
-        const Place place = place_of_key(p, a, row.sequence, row.b, j);
-        for (std::int64_t d = 0; d < p.k.shape[3]; ++d) met |= !std::isfinite(keys(p, a).at(place, row.head_kv, d));
-        for (std::int64_t d = 0; d < p.v.shape[3]; ++d) {
-            const double v = values(p, a).at(place, row.head_kv, d);
-            if (std::isfinite(v))
-                largest_v = std::max(largest_v, std::abs(v));
-            else
-                met = true;
-        }
-        if (has(p, RF_F_MASK_ADD)) met |= !std::isfinite(mask_at(p, a, row.b, row.h, row.i, j));
-    }
-    return met;
 }
 
 template <class Arithmetic>
@@ -113,12 +100,16 @@ Row evaluate(const Arithmetic& arithmetic, const rf_problem& p, const rf_args& a
         result.lse = sink;
         return result;
     }
-    if (meets_non_finite(p, a, row, attended, result.largest_v)) result.state = RowState::non_finite;
 
+    std::vector<double> q, k, v;
+    read_row(p.q, a.q, place_of_query(p, row.sequence, b, i), h, q);
+    bool finite = all_finite(q);
     std::vector<Number> s;
     Number top = sink;
     for (const std::int64_t j : attended) {
-        s.push_back(arithmetic.score(score_of<Arithmetic>(p, a, row, j)));
+        keys(p, a).read(place_of_key(p, a, row.sequence, b, j), row.head_kv, k);
+        finite &= all_finite(k) && (!has(p, RF_F_MASK_ADD) || std::isfinite(mask_at(p, a, b, h, i, j)));
+        s.push_back(arithmetic.score(score_of<Number>(p, a, row, q, k, j)));
         top = std::max(top, s.back());
     }
     Number sum = has(p, RF_F_SINK) ? std::exp(sink - top) : 0;
@@ -128,12 +119,15 @@ Row evaluate(const Arithmetic& arithmetic, const rf_problem& p, const rf_args& a
     std::vector<Number> out(result.out.size(), 0);
     const Number kept_share = has(p, RF_F_DROPOUT) ? 1 - static_cast<Number>(p.dropout_p) : 1;
     for (std::size_t n = 0; n < attended.size(); ++n) {
+        values(p, a).read(place_of_key(p, a, row.sequence, b, attended[n]), row.head_kv, v);
+        for (const double element : v)
+            if (std::isfinite(element)) result.largest_v = std::max(result.largest_v, std::abs(element));
+        finite &= all_finite(v);
         if (has(p, RF_F_DROPOUT) && !dropout_keeps(p, a, b, h, i, attended[n])) continue;
         const Number weight = arithmetic.weight(std::exp(s[n] - top) / sum / kept_share);
-        const Place place = place_of_key(p, a, row.sequence, b, attended[n]);
-        for (std::size_t d = 0; d < out.size(); ++d)
-            out[d] += weight * static_cast<Number>(values(p, a).at(place, row.head_kv, static_cast<std::int64_t>(d)));
+        for (std::size_t d = 0; d < out.size(); ++d) out[d] += weight * static_cast<Number>(v[d]);
     }
+    if (!finite) result.state = RowState::non_finite;
     for (std::size_t d = 0; d < out.size(); ++d) result.out[d] = arithmetic.result(out[d]);
     return result;
 }

@@ -81,13 +81,23 @@ const char* name_of(rf_dtype type) {
     return "unknown";
 }
 
-double load(rf_dtype type, const void* array, std::int64_t index) {
-    if (same(type, kF32)) return read<float>(array, index);
-    if (same(type, kBool)) return read<std::uint8_t>(array, index) ? 1 : 0;
+void load_strided(rf_dtype type, const void* array, std::int64_t first, std::int64_t stride, std::span<double> to) {
+    const auto each = [&]<class T>(T, auto value_of) {
+        std::int64_t index = first;
+        for (double& element : to) element = value_of(read<T>(array, index)), index += stride;
+    };
+    if (same(type, kF32)) return each(float{}, [](float value) { return value; });
+    if (same(type, kBool)) return each(std::uint8_t{}, [](std::uint8_t value) { return value ? 1 : 0; });
     static const std::vector<double> f16 = all_values(format_of(kF16)), bf16 = all_values(format_of(kBf16));
-    if (same(type, kF16)) return f16[read<std::uint16_t>(array, index)];
-    if (same(type, kBf16)) return bf16[read<std::uint16_t>(array, index)];
-    throw std::invalid_argument(std::string("conformance: no storage type: ") + name_of(type));
+    const bool is_f16 = same(type, kF16);
+    if (!is_f16 && !same(type, kBf16)) throw std::invalid_argument(std::string("conformance: no storage type: ") + name_of(type));
+    each(std::uint16_t{}, [values = is_f16 ? f16.data() : bf16.data()](std::uint16_t bits) { return values[bits]; });
+}
+
+double load(rf_dtype type, const void* array, std::int64_t index) {
+    double value = 0;
+    load_strided(type, array, index, 0, {&value, 1});
+    return value;
 }
 
 void store(rf_dtype type, void* array, std::int64_t index, double value) {

@@ -7,6 +7,7 @@
 #include <rocforge/plugin.h>
 
 #include <cstdint>
+#include <span>
 
 namespace rocforge::conformance {
 
@@ -20,7 +21,9 @@ constexpr std::int64_t bytes_of(rf_dtype type) { return type.bits / 8; }
 // "f16"
 const char* name_of(rf_dtype type);
 
-// Element `index` of an array of `type`; a bool's non-zero byte is 1.
+// Elements first, first + stride, ... of an array of `type`, as many as `to` holds; a bool's non-zero byte is 1.
+void load_strided(rf_dtype type, const void* array, std::int64_t first, std::int64_t stride, std::span<double> to);
+// Element `index`.
 double load(rf_dtype type, const void* array, std::int64_t index);
 // Writes the nearest representable value, ties to even; what is too large becomes infinite. A bool is stored as its byte.
 void store(rf_dtype type, void* array, std::int64_t index, double value);
