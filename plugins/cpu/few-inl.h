@@ -201,8 +201,18 @@ template <Type kType, int kRows> HWY_INLINE void score_few(const FewKeys& k, con
 
 // ---- what happens to scores ----------------------------------------------------------------------------------------------------------
 
-// s -= slope * |i + diagonal - j|
-HWY_NOINLINE void add_alibi_few(float* scores, const kernels::Extent& span, const PanelRows& panel_rows, const float* slopes, std::int64_t diagonal) {
+// Their layout, [row][kFewBlockKeys]: softmax-inl.h's passes over it.
+struct FewScores {
+    static constexpr ScoreStrides kStrides{Few::kBlock, 1};
+};
+
+HWY_INLINE void scale_and_cap(FewScores, float* scores, std::int64_t rows, std::int64_t keys, float scale, float softcap) {
+    for (std::int64_t row = 0; row < rows; ++row)
+        scale_and_cap_runs<1>(scores + row * Few::kBlock, round_up(keys, kLanes) / kLanes, kLanes, scale, softcap);
+}
+
+HWY_NOINLINE void add_alibi(FewScores, float* scores, const kernels::Extent& span, const PanelRows& panel_rows, const float* slopes,
+                            std::int64_t diagonal) {
     for (std::int64_t row = 0; row < panel_rows.count; ++row, scores += Few::kBlock) {
         const float slope = slopes[panel_rows.head[row]];
         const float ahead = static_cast<float>(panel_rows.row[row] + diagonal - span.first);
@@ -210,9 +220,8 @@ HWY_NOINLINE void add_alibi_few(float* scores, const kernels::Extent& span, cons
     }
 }
 
-// s = -inf outside each row's own extent.
-HWY_NOINLINE void exclude_outside_few(float* scores, const kernels::Extent& span, const PanelRows& panel_rows, const kernels::ExtentRule& rule,
-                                      std::int64_t len_kv) {
+HWY_NOINLINE void exclude_outside(FewScores, float* scores, const kernels::Extent& span, const PanelRows& panel_rows, const kernels::ExtentRule& rule,
+                                  std::int64_t len_kv) {
     const std::int64_t keys = span.end - span.first;
     for (std::int64_t row = 0; row < panel_rows.count; ++row, scores += Few::kBlock) {
         const kernels::Extent extent = rule.of_row(panel_rows.row[row], len_kv);
@@ -223,9 +232,9 @@ HWY_NOINLINE void exclude_outside_few(float* scores, const kernels::Extent& span
     }
 }
 
-// online_softmax (softmax-inl.h) of one row: a lane is a key. Writes up to a vector's end.
+// Of one row: a lane is a key. Writes up to a vector's end.
 template <bool kExcluding>
-HWY_NOINLINE void online_softmax_few(float* scores, std::int64_t keys, float scale, float* peak, float* sum, float* rescale) {
+HWY_NOINLINE void online_softmax_row(float* scores, std::int64_t keys, float scale, float* peak, float* sum, float* rescale) {
     const D d;
     const V scales = hn::Set(d, scale), none = hn::Set(d, -kInfinity);
     std::fill(scores + keys, scores + round_up(keys, kLanes), -kInfinity);
@@ -244,6 +253,13 @@ HWY_NOINLINE void online_softmax_few(float* scores, std::int64_t keys, float sca
     *rescale = hn::GetLane(exp_of(hn::Sub(old_peak, shift)));
     *peak = hn::GetLane(new_peak);
     *sum = *sum * *rescale + hn::GetLane(hn::SumOfLanes(d, added));
+}
+
+template <bool kExcluding>
+HWY_INLINE void online_softmax(FewScores, float* scores, std::int64_t rows, std::int64_t keys, float scale, float* peaks, float* sums,
+                               float* rescales) {
+    for (std::int64_t row = 0; row < rows; ++row)
+        online_softmax_row<kExcluding>(scores + row * Few::kBlock, keys, scale, peaks + row, sums + row, rescales + row);
 }
 
 // ---- output ------------------------------------------------------------------------------------------------------------------------

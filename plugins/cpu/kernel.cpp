@@ -164,6 +164,34 @@ Source v_of(const Task& task) {
     return {a.v, p.v, a.v_scale, p.v_scale, a.v_scale_group, a.dim_v, task.direct.v, s.v, s.v_stride, s.v_rows};
 }
 
+// A block's scores to probabilities by the passes that their layout chooses; with peak, sum and rescale of each row, from first_row on, brought up to
+// date.
+template <class Layout>
+HWY_INLINE void make_probabilities(const Task& task, Layout layout, std::int64_t first_row, const PanelRows& rows, const kernels::Extent& span) {
+    const Attention& a = task.attention;
+    const Scratch& s = task.scratch;
+    const std::int64_t keys = span.end - span.first;
+    const bool cut = !rows.all.covers(span.first, span.end), masked = a.mask.present();
+    // The maximum may be taken before scaling only where scaling keeps the order.
+    const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
+    if (!plain) {
+        scale_and_cap(layout, s.scores, rows.count, keys, a.scale, a.softcap);
+        if (a.alibi) add_alibi(layout, s.scores, span, rows, task.pointers.alibi_slopes, task.rule.diagonal);
+        if (masked) apply_mask(s.scores, layout.kStrides, span.first, keys, rows, a.mask, task.pointers.mask, task.item.batch);
+        if (cut) exclude_outside(layout, s.scores, span, rows, task.rule, task.sequence.len_kv);
+    }
+    const float scale = plain ? a.scale : 1.0f;
+    float *peaks = s.peak + first_row, *sums = s.sum + first_row, *rescales = s.rescale + first_row;
+    if (cut || masked)
+        online_softmax<true>(layout, s.scores, rows.count, keys, scale, peaks, sums, rescales);
+    else
+        online_softmax<false>(layout, s.scores, rows.count, keys, scale, peaks, sums, rescales);
+    if (a.dropout) {
+        const float kept_scale = a.dropout_p < 1 ? 1 / (1 - a.dropout_p) : 0.0f;
+        drop(s.scores, layout.kStrides, span.first, keys, rows, task.pointers.dropout, kept_scale, task.item.batch * a.head_q);
+    }
+}
+
 // ---- few rows ----------------------------------------------------------------------------------------------------------------------
 
 // Keys of a block: a block of K and one of V stay in L1, or nearly, and each change from one to the other makes memory wait.
@@ -225,31 +253,6 @@ void output_few_rows(const Task& task, FewKeys v) {
     });
 }
 
-float kept_scale_of(const Attention& a) { return a.dropout_p < 1 ? 1 / (1 - a.dropout_p) : 0.0f; }
-
-// Scores to probabilities; returns with peak, sum and rescale of each row brought up to date.
-void few_probabilities(const Task& task, const PanelRows& panel_rows, const kernels::Extent& span) {
-    const Attention& a = task.attention;
-    const Scratch& s = task.scratch;
-    constexpr ScoreStrides kStrides{kFewBlockKeys, 1};
-    const std::int64_t keys = span.end - span.first;
-    const bool cut = !panel_rows.all.covers(span.first, span.end), masked = a.mask.present();
-    const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
-    if (!plain) {
-        for (std::int64_t row = 0; row < task.rows; ++row)
-            scale_and_cap<1>(s.scores + row * kFewBlockKeys, round_up(keys, kLanes) / kLanes, kLanes, a.scale, a.softcap);
-        if (a.alibi) add_alibi_few(s.scores, span, panel_rows, task.pointers.alibi_slopes, task.rule.diagonal);
-        if (masked) apply_mask(s.scores, kStrides, span.first, keys, panel_rows, a.mask, task.pointers.mask, task.item.batch);
-        if (cut) exclude_outside_few(s.scores, span, panel_rows, task.rule, task.sequence.len_kv);
-    }
-    const float scale = plain ? a.scale : 1.0f;
-    for (std::int64_t row = 0; row < task.rows; ++row) {
-        const auto softmax = cut || masked ? online_softmax_few<true> : online_softmax_few<false>;
-        softmax(s.scores + row * kFewBlockKeys, keys, scale, s.peak + row, s.sum + row, s.rescale + row);
-    }
-    if (a.dropout) drop(s.scores, kStrides, span.first, keys, panel_rows, task.pointers.dropout, kept_scale_of(a), task.item.batch * a.head_q);
-}
-
 static_assert(Panel::kFewRows <= FewBf16::kMostRows);
 
 // Queries as the scores' unit takes them.
@@ -269,7 +272,7 @@ void attend_few(const Task& task) {
     for (std::int64_t first = task.item.keys.first; first < end; first += step) {
         const kernels::Extent span{first, std::min(first + step, end)};
         score_few_rows(task, load_few_rows(task, k, span, task.scores_by));
-        few_probabilities(task, panel_rows, span);
+        make_probabilities(task, FewScores(), 0, panel_rows, span);
         output_few_rows(task, load_few_rows(task, v, span, task.output_by));
     }
 }
@@ -298,26 +301,9 @@ template <int kUsed>
 void attend_panel(const Task& task, std::int64_t panel, const PanelRows& panel_rows, std::int64_t block_first, const kernels::Extent& span) {
     const Attention& a = task.attention;
     const Scratch& s = task.scratch;
-    constexpr ScoreStrides kStrides{1, Panel::kRows};
     const std::int64_t keys = span.end - span.first, first = panel * Panel::kRows;
     score_rows<kUsed>(s.k_rows + (span.first - block_first), keys, s.q + first * a.dim, a.dim, s.scores);
-
-    const bool cut = !panel_rows.all.covers(span.first, span.end), masked = a.mask.present();
-    // The maximum may be taken before scaling only where scaling keeps the order.
-    const bool plain = !cut && !masked && !a.alibi && a.softcap == 0 && a.scale > 0;
-    if (!plain) {
-        scale_and_cap<kUsed>(s.scores, keys, Panel::kRows, a.scale, a.softcap);
-        if (a.alibi) add_alibi<kUsed>(s.scores, span.first, keys, panel_rows, task.pointers.alibi_slopes, task.rule.diagonal);
-        if (masked) apply_mask(s.scores, kStrides, span.first, keys, panel_rows, a.mask, task.pointers.mask, task.item.batch);
-        if (cut) exclude_outside<kUsed>(s.scores, span.first, keys, panel_rows, task.rule, task.sequence.len_kv);
-    }
-    const float scale = plain ? a.scale : 1.0f;
-    if (cut || masked)
-        online_softmax<kUsed, true>(s.scores, keys, scale, s.peak + first, s.sum + first, s.rescale + first);
-    else
-        online_softmax<kUsed, false>(s.scores, keys, scale, s.peak + first, s.sum + first, s.rescale + first);
-
-    if (a.dropout) drop(s.scores, kStrides, span.first, keys, panel_rows, task.pointers.dropout, kept_scale_of(a), task.item.batch * a.head_q);
+    make_probabilities(task, PanelScores<kUsed>(), first, panel_rows, span);
     output_rows<kUsed>(s.v_rows + (span.first - block_first), a.dim_v, keys, s.scores, s.rescale + first,
                        s.out + first * round_up(a.dim_v, Panel::kStep));
 }

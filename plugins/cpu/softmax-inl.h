@@ -40,8 +40,15 @@ HWY_NOINLINE PanelRows rows_of_panel(const Placed& placed, std::int64_t first, c
     return panel_rows;
 }
 
+// Where the score of (column, key) lies.
+struct ScoreStrides {
+    std::int64_t column, key;
+};
+// The layout of a panel's scores, [key][Panel::kRows], of which kUsed vectors of columns are used. It chooses the passes below.
+template <int kUsed> struct PanelScores { static constexpr ScoreStrides kStrides{1, Panel::kRows}; };
+
 // s = scale * s, then softcap * tanh(s / softcap) unless softcap is 0: of kUsed vectors in each of `runs` runs.
-template <int kUsed> HWY_NOINLINE void scale_and_cap(float* scores, std::int64_t runs, std::int64_t stride, float scale, float softcap) {
+template <int kUsed> HWY_NOINLINE void scale_and_cap_runs(float* scores, std::int64_t runs, std::int64_t stride, float scale, float softcap) {
     const D d;
     for (std::int64_t run = 0; run < runs; ++run, scores += stride) {
 #pragma GCC unroll 3
@@ -53,18 +60,23 @@ template <int kUsed> HWY_NOINLINE void scale_and_cap(float* scores, std::int64_t
     }
 }
 
+template <int kUsed>
+HWY_INLINE void scale_and_cap(PanelScores<kUsed>, float* scores, std::int64_t /*columns*/, std::int64_t keys, float scale, float softcap) {
+    scale_and_cap_runs<kUsed>(scores, keys, Panel::kRows, scale, softcap);
+}
+
 // s -= slope * |i + diagonal - j|
 template <int kUsed>
-HWY_NOINLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows, const float* slopes,
+HWY_NOINLINE void add_alibi(PanelScores<kUsed>, float* scores, const kernels::Extent& span, const PanelRows& panel_rows, const float* slopes,
                             std::int64_t diagonal) {
     const D d;
     HWY_ALIGN float slope[Panel::kRows];
     HWY_ALIGN float ahead[Panel::kRows];  // of the block's first key; exact up to 2^24
     for (int column = 0; column < kUsed * kLanes; ++column) {
         slope[column] = slopes[panel_rows.head[column]];
-        ahead[column] = static_cast<float>(panel_rows.row[column] + diagonal - key_first);
+        ahead[column] = static_cast<float>(panel_rows.row[column] + diagonal - span.first);
     }
-    for (std::int64_t key = 0; key < keys; ++key, scores += Panel::kRows) {
+    for (std::int64_t key = 0; key < span.end - span.first; ++key, scores += Panel::kRows) {
         const V at = hn::Set(d, static_cast<float>(key));
         for (int n = 0; n < kUsed; ++n) {
             const V distance = hn::Abs(hn::Sub(hn::Load(d, ahead + n * kLanes), at));
@@ -73,11 +85,6 @@ HWY_NOINLINE void add_alibi(float* scores, std::int64_t key_first, std::int64_t 
         }
     }
 }
-
-// Where the score of (column, key) lies.
-struct ScoreStrides {
-    std::int64_t column, key;
-};
 
 // One row's mask over the block; `at` reads element j as what is added: 0 keeps, -inf excludes.
 template <class At> HWY_INLINE void mask_row(float* scores, std::int64_t stride, std::int64_t keys, const At& at) {
@@ -114,15 +121,16 @@ HWY_NOINLINE void apply_mask(float* scores, const ScoreStrides& strides, std::in
 
 // s = -inf outside each row's own extent.
 template <int kUsed>
-HWY_NOINLINE void exclude_outside(float* scores, std::int64_t key_first, std::int64_t keys, const PanelRows& panel_rows,
+HWY_NOINLINE void exclude_outside(PanelScores<kUsed>, float* scores, const kernels::Extent& span, const PanelRows& panel_rows,
                                   const kernels::ExtentRule& rule, std::int64_t len_kv) {
     const D d;
+    const std::int64_t keys = span.end - span.first;
     HWY_ALIGN float first[Panel::kRows];  // relative to the block and clamped to it, so exact in f32
     HWY_ALIGN float end[Panel::kRows];
     for (int column = 0; column < kUsed * kLanes; ++column) {
         const kernels::Extent extent = rule.of_row(panel_rows.row[column], len_kv);
-        first[column] = static_cast<float>(kernels::ExtentRule::clamp(extent.first - key_first, 0, keys));
-        end[column] = static_cast<float>(kernels::ExtentRule::clamp(extent.end - key_first, 0, keys));
+        first[column] = static_cast<float>(kernels::ExtentRule::clamp(extent.first - span.first, 0, keys));
+        end[column] = static_cast<float>(kernels::ExtentRule::clamp(extent.end - span.first, 0, keys));
     }
     const V excluded = hn::Set(d, -kInfinity);
     for (std::int64_t key = 0; key < keys; ++key, scores += Panel::kRows) {
@@ -136,8 +144,9 @@ HWY_NOINLINE void exclude_outside(float* scores, std::int64_t key_first, std::in
 
 // Scores to probabilities exp(scale * s - peak), with the rows' running maximum, sum and rescale brought up to date. With kExcluding, scores
 // of -inf become -0 (see panels-inl.h).
-template <int kUsed, bool kExcluding>
-HWY_NOINLINE void online_softmax(float* scores, std::int64_t keys, float scale, float* peaks, float* sums, float* rescales) {
+template <bool kExcluding, int kUsed>
+HWY_NOINLINE void online_softmax(PanelScores<kUsed>, float* scores, std::int64_t /*columns*/, std::int64_t keys, float scale, float* peaks,
+                                 float* sums, float* rescales) {
     const D d;
     const V scales = hn::Set(d, scale), none = hn::Set(d, -kInfinity);
     V peak[kUsed], sum[kUsed];
