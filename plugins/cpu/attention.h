@@ -20,6 +20,8 @@ using kernels::Operand;
 using kernels::Pointers;
 using kernels::Type;
 
+using Bf16 = std::uint16_t;
+
 constexpr float kInfinity = __builtin_huge_valf();
 constexpr float kLowest = -3.402823466e38f;  // the lowest finite float
 
@@ -187,7 +189,7 @@ struct Kernel {
     std::int64_t step;        // dims and keys that a micro-kernel takes at once
     std::int64_t few_rows;    // an item of up to so many rows takes the path whose lanes are dims
     bool few_f16;             // which reads f16 as it is, as it does f32 and bf16
-    const FewBf16* bf16;      // for their products with bf16; null: FMA
+    const FewBf16* few_bf16;  // for their products with bf16; null: FMA
     std::int64_t split_rows;  // the least rows that items are cut to where many are wanted; items of more are not split: enough of them exist
     double flops_per_us;      // a cautious half of what one core reaches: decides whether a call is worth waking workers
     // An item has at most so many rows, and a worker's scratch for items of `rows` rows so many bytes.
@@ -230,6 +232,9 @@ inline InPlace in_place(const Attention& a, const Kernel& kernel, bool few) {
     return {readable(a.k.type) && !a.k_scale.present() && (!few || a.dim % kernel.lanes == 0),
             readable(a.v.type) && !a.v_scale.present() && a.dim_v % (few ? kernel.lanes : kernel.step) == 0};
 }
+
+// Does every item of this problem take the path of few rows?
+inline bool all_few(const Attention& a, std::int64_t few_rows) { return a.group() * a.max_seq_q <= few_rows; }
 
 // May FewBf16 make the scores of this problem's few rows, and their output?
 inline bool bf16_scores(const Attention& a) {

@@ -1,6 +1,6 @@
 // Attention of a few rows (decode, and speculation's few tokens) over one block of keys, per Highway target: a lane is an element of dim, and four
 // rows share each read of K and V, whose f16 and bf16 are widened in registers. Bound by memory, which is asked for rows ahead of their use. Scores
-// are [row][kBlock], so that softmax has a key in every lane. Many rows are panels-inl.h's business.
+// are [row][kFewBlockKeys], so that softmax has a key in every lane. Many rows are panels-inl.h's business.
 #if defined(ROCFORGE_CPU_FEW_INL_H) == defined(HWY_TARGET_TOGGLE)
 #ifdef ROCFORGE_CPU_FEW_INL_H
 #undef ROCFORGE_CPU_FEW_INL_H
@@ -21,7 +21,6 @@ HWY_BEFORE_NAMESPACE();
 namespace rocforge::cpu::HWY_NAMESPACE {
 
 struct Few {
-    static constexpr int kBlock = kFewBlockKeys;
     static constexpr bool kManyRegisters = Panel::kRegisters == 32;
     // Sums in flight: 4 keys x 4 rows beside 8 vectors of q and 2 of k, where there are 32 registers.
     template <int kRows> static constexpr int kKeys = kRows == 4 && !kManyRegisters ? 2 : 4;
@@ -29,7 +28,7 @@ struct Few {
     template <int kRows> static constexpr int kVectors = (kManyRegisters ? 4 : 2) * (kRows < 4 ? 2 : 1);
     // Rows that share a read of V. f32 comes in longer pieces of fewer rows: memory likes long ones, and L1 keeps V for the rows that follow.
     template <Type kType> static constexpr int kOutputRows = kType == Type::f32&& kManyRegisters ? 2 : 4;
-    static_assert(kBlock % kLanes == 0, "softmax takes whole vectors of keys");
+    static_assert(kFewBlockKeys % kLanes == 0, "softmax takes whole vectors of keys");
 };
 
 // ---- rows of K and V as they are stored ---------------------------------------------------------------------------------------------
@@ -117,20 +116,20 @@ HWY_INLINE hn::Vec<Quad> four_sums(V a, V b, V c, V e) {
 template <int kRows, int kKeys> HWY_INLINE void store_sums(const V (&sum)[kKeys][kRows], float* scores) {
 #if HWY_TARGET == HWY_SCALAR
     for (int row = 0; row < kRows; ++row) {
-        for (int key = 0; key < kKeys; ++key) scores[row * Few::kBlock + key] = hn::GetLane(sum[key][row]);
+        for (int key = 0; key < kKeys; ++key) scores[row * kFewBlockKeys + key] = hn::GetLane(sum[key][row]);
     }
 #else
     if constexpr (kKeys == 4) {
 #pragma GCC unroll 4
         for (int row = 0; row < kRows; ++row)
-            hn::StoreU(four_sums(sum[0][row], sum[1][row], sum[2][row], sum[3][row]), Quad(), scores + row * Few::kBlock);
+            hn::StoreU(four_sums(sum[0][row], sum[1][row], sum[2][row], sum[3][row]), Quad(), scores + row * kFewBlockKeys);
     } else {
         const hn::Half<Quad> pair;
 #pragma GCC unroll 2
         for (int row = 0; row < kRows; row += 2) {
             const auto sums = four_sums(sum[0][row], sum[1][row], sum[0][row + 1], sum[1][row + 1]);
-            hn::StoreU(hn::LowerHalf(pair, sums), pair, scores + row * Few::kBlock);
-            hn::StoreU(hn::UpperHalf(pair, sums), pair, scores + (row + 1) * Few::kBlock);
+            hn::StoreU(hn::LowerHalf(pair, sums), pair, scores + row * kFewBlockKeys);
+            hn::StoreU(hn::UpperHalf(pair, sums), pair, scores + (row + 1) * kFewBlockKeys);
         }
     }
 #endif
@@ -203,17 +202,17 @@ template <Type kType, int kRows> HWY_INLINE void score_few(const FewKeys& k, con
 
 // Their layout, [row][kFewBlockKeys]: softmax-inl.h's passes over it.
 struct FewScores {
-    static constexpr ScoreStrides kStrides{Few::kBlock, 1};
+    static constexpr ScoreStrides kStrides{kFewBlockKeys, 1};
 };
 
 HWY_INLINE void scale_and_cap(FewScores, float* scores, std::int64_t rows, std::int64_t keys, float scale, float softcap) {
     for (std::int64_t row = 0; row < rows; ++row)
-        scale_and_cap_runs<1>(scores + row * Few::kBlock, round_up(keys, kLanes) / kLanes, kLanes, scale, softcap);
+        scale_and_cap_runs<1>(scores + row * kFewBlockKeys, round_up(keys, kLanes) / kLanes, kLanes, scale, softcap);
 }
 
 HWY_NOINLINE void add_alibi(FewScores, float* scores, const kernels::Extent& span, const PanelRows& panel_rows, const float* slopes,
                             std::int64_t diagonal) {
-    for (std::int64_t row = 0; row < panel_rows.count; ++row, scores += Few::kBlock) {
+    for (std::int64_t row = 0; row < panel_rows.count; ++row, scores += kFewBlockKeys) {
         const float slope = slopes[panel_rows.head[row]];
         const float ahead = static_cast<float>(panel_rows.row[row] + diagonal - span.first);
         for (std::int64_t key = 0; key < span.end - span.first; ++key) scores[key] -= slope * __builtin_fabsf(ahead - static_cast<float>(key));
@@ -223,7 +222,7 @@ HWY_NOINLINE void add_alibi(FewScores, float* scores, const kernels::Extent& spa
 HWY_NOINLINE void exclude_outside(FewScores, float* scores, const kernels::Extent& span, const PanelRows& panel_rows, const kernels::ExtentRule& rule,
                                   std::int64_t len_kv) {
     const std::int64_t keys = span.end - span.first;
-    for (std::int64_t row = 0; row < panel_rows.count; ++row, scores += Few::kBlock) {
+    for (std::int64_t row = 0; row < panel_rows.count; ++row, scores += kFewBlockKeys) {
         const kernels::Extent extent = rule.of_row(panel_rows.row[row], len_kv);
         const std::int64_t first = kernels::ExtentRule::clamp(extent.first - span.first, 0, keys);
         const std::int64_t end = kernels::ExtentRule::clamp(extent.end - span.first, first, keys);
@@ -259,12 +258,12 @@ template <bool kExcluding>
 HWY_INLINE void online_softmax(FewScores, float* scores, std::int64_t rows, std::int64_t keys, float scale, float* peaks, float* sums,
                                float* rescales) {
     for (std::int64_t row = 0; row < rows; ++row)
-        online_softmax_row<kExcluding>(scores + row * Few::kBlock, keys, scale, peaks + row, sums + row, rescales + row);
+        online_softmax_row<kExcluding>(scores + row * kFewBlockKeys, keys, scale, peaks + row, sums + row, rescales + row);
 }
 
 // ---- output ------------------------------------------------------------------------------------------------------------------------
 
-// out [row][out_stride], dims [first, first + kCount * kLanes) in read order, for kRows rows; p [row][kBlock].
+// out [row][out_stride], dims [first, first + kCount * kLanes) in read order, for kRows rows; p [row][kFewBlockKeys].
 template <Type kType, int kRows, int kCount, bool kExcluding>
 HWY_NOINLINE bool output_few_step(const FewKeys& rows_of_v, std::int64_t first, const float* p, const float* rescale, float* out,
                                   std::int64_t out_stride) {
@@ -289,7 +288,7 @@ HWY_NOINLINE bool output_few_step(const FewKeys& rows_of_v, std::int64_t first, 
         }
 #pragma GCC unroll 4
         for (int row = 0; row < kRows; ++row) {
-            const V weight = hn::Set(d, p[row * Few::kBlock + key]);
+            const V weight = hn::Set(d, p[row * kFewBlockKeys + key]);
 #pragma GCC unroll 8
             for (int n = 0; n < kCount; ++n) {
                 if constexpr (kExcluding)

@@ -19,8 +19,6 @@ namespace {
 
 constexpr int kKeys = 4, kLine = 64;
 
-using Bf16 = std::uint16_t;
-
 inline __m512bh load(const void* from) { return __builtin_bit_cast(__m512bh, _mm512_loadu_si512(from)); }
 inline __m512bh load(const void* const* rows, std::int64_t row, std::int64_t at) { return load(static_cast<const char*>(rows[row]) + at); }
 
@@ -233,7 +231,7 @@ struct Amx {
 
 namespace rocforge::cpu {
 
-const FewBf16* few_bf16(MatrixUnit unit) {
+const FewBf16* few_bf16_by(MatrixUnit unit) {
     static constexpr FewBf16 kAmx{Amx::Tiles::begin, Amx::Tiles::end, Amx::pack, Amx::scores, Amx::output};
     static constexpr FewBf16 kDots{none, none, pack, scores, output};
     return unit == MatrixUnit::amx ? &kAmx : &kDots;
@@ -242,6 +240,6 @@ const FewBf16* few_bf16(MatrixUnit unit) {
 }  // namespace rocforge::cpu
 #else
 namespace rocforge::cpu {
-const FewBf16* few_bf16(MatrixUnit) { return nullptr; }
+const FewBf16* few_bf16_by(MatrixUnit) { return nullptr; }
 }  // namespace rocforge::cpu
 #endif

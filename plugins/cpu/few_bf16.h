@@ -8,7 +8,7 @@
 namespace rocforge::cpu {
 
 // For the life of the process; null on other architectures.
-const FewBf16* few_bf16(MatrixUnit);
+const FewBf16* few_bf16_by(MatrixUnit);
 
 }  // namespace rocforge::cpu
 #endif

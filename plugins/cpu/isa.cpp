@@ -52,10 +52,10 @@ Isa plain_isa(const Plain& plain, const Kernel* kernel) {
 Isa tile_isa(const char* name, MatrixUnit unit, const Plain& avx512, const Kernel* kernel) {
     if (!kernel) return {.name = name, .arch = avx512.arch, .missing = avx512.lacks};
     if (std::string missing = lacks(unit); !missing.empty()) return {.name = name, .arch = avx512.arch, .missing = missing};
-    Kernel few_bf16 = *kernel;
-    few_bf16.isa = name;
-    few_bf16.bf16 = cpu::few_bf16(unit);
-    return {.name = name, .arch = avx512.arch, .general = *kernel, .tiles = tile_kernel(unit, *kernel), .few_bf16 = few_bf16};
+    Kernel few_by_unit = *kernel;
+    few_by_unit.isa = name;
+    few_by_unit.few_bf16 = few_bf16_by(unit);
+    return {.name = name, .arch = avx512.arch, .general = *kernel, .tiles = tile_kernel(unit, *kernel), .few_by_unit = few_by_unit};
 }
 
 }  // namespace
@@ -75,7 +75,7 @@ std::string claim(const Isa& isa) { return std::string_view(isa.name) == "amx" ?
 Kernel kernel_for(const Isa& isa, const Attention& a) {
     const std::int64_t few_rows = isa.general.few_rows;
     if (isa.tiles && tiles_take(a, few_rows)) return *isa.tiles;
-    return isa.few_bf16 && bf16_scores(a) && a.group() * a.max_seq_q <= few_rows ? *isa.few_bf16 : isa.general;
+    return isa.few_by_unit && bf16_scores(a) && all_few(a, few_rows) ? *isa.few_by_unit : isa.general;
 }
 
 }  // namespace rocforge::cpu

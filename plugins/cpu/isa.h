@@ -12,12 +12,12 @@
 namespace rocforge::cpu {
 
 struct Isa {
-    const char* name;                     // "avx512"
-    const char* arch;                     // what a machine with it is called: "x86-64-v4"
-    std::string missing = {};             // why it does not run here; empty: it does, and has the general kernel
-    Kernel general = {};                  // all of attention
-    std::optional<Kernel> tiles = {};     // what tiles_take() takes
-    std::optional<Kernel> few_bf16 = {};  // general with few rows' products by the unit
+    const char* name;                        // "avx512"
+    const char* arch;                        // what a machine with it is called: "x86-64-v4"
+    std::string missing = {};                // why it does not run here; empty: it does, and has the general kernel
+    Kernel general = {};                     // all of attention
+    std::optional<Kernel> tiles = {};        // what tiles_take() takes
+    std::optional<Kernel> few_by_unit = {};  // general with few rows' products by the unit
 };
 
 // Every name, best first.

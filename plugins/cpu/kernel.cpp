@@ -41,8 +41,8 @@ struct Task {
     // As the products read them: f32 where rows are widened first.
     Type k_type = direct.k ? attention.k.type : Type::f32, v_type = direct.v ? attention.v.type : Type::f32;
     // Of few rows: a unit for bf16 makes the scores, the output. Null: FMA.
-    const FewBf16* scores_by = few && bf16_scores(attention) ? kernel.bf16 : nullptr;
-    const FewBf16* output_by = few && bf16_output(attention) ? kernel.bf16 : nullptr;
+    const FewBf16* scores_by = few && bf16_scores(attention) ? kernel.few_bf16 : nullptr;
+    const FewBf16* output_by = few && bf16_output(attention) ? kernel.few_bf16 : nullptr;
 };
 
 // Packs the item's queries as f32 [row][q_stride] in read order; 0 beyond dim.
@@ -457,7 +457,7 @@ const Kernel& kernel_here() {
                                 .step = Panel::kStep,
                                 .few_rows = Panel::kFewRows,
                                 .few_f16 = ROCFORGE_CPU_VECTOR_F16,
-                                .bf16 = nullptr,
+                                .few_bf16 = nullptr,
                                 .split_rows = 48 / Panel::kRows * Panel::kRows,
                                 .flops_per_us = 6e3 * kLanes,
                                 .item_rows = item_rows,

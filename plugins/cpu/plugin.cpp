@@ -38,7 +38,7 @@ constexpr adapter::Limits kLimits{.types = adapter::kFloats,
 // of many rows; what is left over at a sequence's end may be few.
 std::string kernel_name(const Attention& a, const Kernel& kernel) {
     const char* types[] = {"", "f32", "f16", "bf16", ""};
-    const bool few = a.group() * a.max_seq_q <= kernel.few_rows;
+    const bool few = all_few(a, kernel.few_rows);
     return std::string(few ? "decode_" : a.ragged_q ? "ragged_" : "prefill_") + types[static_cast<int>(a.k.type)] + " " + kernel.isa;
 }
 

@@ -44,7 +44,7 @@ bool tiles_take(const Attention& a, std::int64_t few_rows) {
     const float share = a.softcap == 0 ? 1.0f : std::abs(a.scale / a.softcap);
     if (std::abs(a.scale) > kMost || share > kMost || share < 1 / kMost) return false;
     return a.q.type == Type::bf16 && a.k.type == Type::bf16 && a.v.type == Type::bf16 && !a.k_scale.present() && !a.v_scale.present() && !a.dropout &&
-           a.group() * a.max_seq_q > few_rows;
+           !all_few(a, few_rows);
 }
 
 #if defined(__x86_64__)
@@ -117,7 +117,7 @@ Kernel tile_kernel(MatrixUnit unit, const Kernel& general) {
     Kernel kernel = general;  // whose functions are handed this one: panels and the merge of splits are the same
     kernel.isa = amx ? "amx" : "avx512_bf16";
     kernel.general = &general;
-    kernel.bf16 = few_bf16(unit);
+    kernel.few_bf16 = few_bf16_by(unit);
     kernel.flops_per_us = amx ? 500e3 : 100e3;
     kernel.item_rows = tiles::item_rows;
     kernel.split_rows = 2 * tiles::kGroup;

@@ -9,8 +9,6 @@
 
 namespace rocforge::cpu::tiles {
 
-using Bf16 = std::uint16_t;
-
 // A tile is 16 rows of 64 bytes. Units multiply  C [16 x 16, f32] += A [16 x 32, bf16] * B [32 x 16, bf16], B with rows 2n and 2n + 1 interleaved:
 // row n of the tile holds elements (2n, column), (2n + 1, column) for column 0..15.
 //

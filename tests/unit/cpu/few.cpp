@@ -168,7 +168,7 @@ void check_calls(const FewBf16& unit, const char* name, double p_error) {
     const auto avx512 = std::find_if(kernels.begin(), kernels.end(), [](const Kernel* each) { return std::string(each->isa) == "avx512"; });
     REQUIRE(avx512 != kernels.end());
     Kernel by_unit = **avx512;
-    by_unit.bf16 = &unit;
+    by_unit.few_bf16 = &unit;
     for (const Case& c : kCalls) {
         const std::string where = std::string(name) + ", " + c.name;
         const std::vector<float> want = run(c, **avx512), found = run(c, by_unit);
@@ -204,7 +204,7 @@ TEST_CASE("AMX's order of tiles gives both products of few rows") {
 }
 
 TEST_CASE("AVX512-BF16 gives both products of few rows") {
-    if (runs()) check(*few_bf16(MatrixUnit::avx512_bf16), "dots", kDotsError);
+    if (runs()) check(*few_bf16_by(MatrixUnit::avx512_bf16), "dots", kDotsError);
 }
 
 TEST_CASE("few rows by AMX's order of tiles give what FMA gives, under all rules") {
@@ -212,6 +212,6 @@ TEST_CASE("few rows by AMX's order of tiles give what FMA gives, under all rules
 }
 
 TEST_CASE("few rows by AVX512-BF16 give what FMA gives, under all rules") {
-    if (runs()) check_calls(*few_bf16(MatrixUnit::avx512_bf16), "dots", kDotsError);
+    if (runs()) check_calls(*few_bf16_by(MatrixUnit::avx512_bf16), "dots", kDotsError);
 }
 #endif
