@@ -16,7 +16,11 @@ struct Cut {
     std::int64_t row_blocks = 1;         // of one (sequence, head)
     std::int32_t splits = 1;             // of the keys; more than 1: partial results go to the workspace and are combined
     std::int32_t shares = 0;             // decode: blocks of threads that the keys of all tiles are shared out over
-    std::int32_t tile_steps = 0;         // decode: steps of every tile, where the host knows (1: no tile is shared); 0: counted on the device
+    std::int32_t pack = 1;               // decode: query heads of a kv head
+    std::int32_t tile_parts = 0;         // decode: even parts of every tile (1: no tile is shared); 0: lengths are counted on the device
+    std::int32_t part_blocks = 0;        // decode: blocks of keys of each of these parts
+    std::int32_t busy_shares = 0;        // decode: blocks of threads that keep the memory busy while they read short tiles
+    std::int64_t table_bytes = 0;        // decode: of the block table
     bool read_once = false;              // decode: K and V may leave the last-level cache first (a hint)
     std::int32_t heads_per_section = 1;  // (sequence, head) pairs whose row blocks are interleaved, so that long rows start first
     std::int32_t box_rows = 0;           // keys that the copy engine brings at once

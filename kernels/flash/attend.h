@@ -118,7 +118,7 @@ public:
     RF_DEVICE Row row(int number) const {
         const int packed = place_.row0 + number;
         if constexpr (Tile::kSharedKeys) return {packed, place_.head0, packed < place_.rows};
-        const int query = static_cast<int>(static_cast<unsigned>(packed) / static_cast<unsigned>(place_.pack));
+        const int query = place_.rows == place_.pack ? 0 : static_cast<int>(static_cast<unsigned>(packed) / static_cast<unsigned>(place_.pack));
         return {query, place_.head0 + packed - query * place_.pack, packed < place_.rows};
     }
     // All groups' K and V, one after the other.

@@ -5,7 +5,7 @@
 // The waves' results merge in shared memory. A block that had all keys of a tile stores its output. Of several, each leaves what it found in the
 // workspace and counts itself; the one that comes last puts them together, in the order of their keys, in the same launch:
 //
-//   workspace   unnormalised output [2 * shares, tile_rows, dims] f32, then {peak, sum} [2 * shares, tile_rows] f32
+//   workspace   [2 * shares, tile_rows, dims + 4] f32: a row's unnormalised output, then its peak and sum
 //   zeroed      blocks that are done with a tile [tiles] u32: zero before and after
 #ifndef ROCFORGE_KERNELS_FLASH_DECODE_H
 #define ROCFORGE_KERNELS_FLASH_DECODE_H
@@ -22,25 +22,24 @@ namespace rocforge::kernels::flash {
 struct Sharers {
     unsigned first;
     int count;
-    // A block may have a part of a tile that others began, and of one that others end: two slots in the workspace.
-    RF_DEVICE std::int64_t slot(int index) const { return (first + static_cast<unsigned>(index)) * 2 + (index == 0); }
+    // A block may have a part of a tile that others began, and of one that others end: two slots in the workspace, counted from those of `first`.
+    RF_DEVICE static int slot(int index) { return index * 2 + (index == 0); }
 };
 
-// What blocks leave in the workspace.
+// What the sharers of a tile leave in the workspace.
 struct Partials {
-    float* output;
-    float* sums;
-    int rows, dims;  // dims of the output that a tile holds
+    float* base;     // the slots of the tile's first sharer
+    int row_floats;  // of a row: its output, peak and sum, and two that are not used, so that all is 16 bytes apart
+    int rows;
 
-    template <class Tile> RF_DEVICE static Partials of(const Call& call) {
+    template <class Tile> RF_DEVICE static Partials of(const Call& call, const Sharers& sharers) {
         const Attention& a = call.attention;
-        const int rows = static_cast<int>(tile_rows(a.max_seq_q * quotient(a.head_q, a.head_kv), Tile::kRows));
-        const int dims = static_cast<int>(a.dim_v < Tile::kOutDim ? a.dim_v : Tile::kOutDim);
-        float* const output = reinterpret_cast<float*>(call.workspace);
-        return {output, output + std::int64_t{call.cut.shares} * 2 * rows * dims, rows, dims};
+        const int rows = static_cast<int>(tile_rows(a.max_seq_q * call.cut.pack, Tile::kRows));
+        const int row_floats = static_cast<int>(a.dim_v < Tile::kOutDim ? a.dim_v : Tile::kOutDim) + 4;
+        return {reinterpret_cast<float*>(call.workspace) + std::int64_t{sharers.first} * (2 * rows * row_floats), row_floats, rows};
     }
-    RF_DEVICE float* output_of(std::int64_t slot, int row) const { return output + (slot * rows + row) * dims; }
-    RF_DEVICE float* sum_of(std::int64_t slot, int row) const { return sums + (slot * rows + row) * 2; }
+    RF_DEVICE int dims() const { return row_floats - 4; }
+    RF_DEVICE float* row_of(int slot, int row) const { return base + (slot * rows + row) * row_floats; }  // all sharers' slots are within 2^31 bytes
 };
 
 // A wave's {peak, sum} of a row in shared memory, behind the votes. The peaks here and in the workspace are as Worker::peak() is.
@@ -72,62 +71,88 @@ template <class Tile, class W> RF_DEVICE void leave(const W& worker) {
                     worker.out(0, d).get(e));
 }
 
-// Row `row` of the tile over `parts` results in shared memory: peak and sum, and eight neighbouring dims of the unnormalised output.
-template <class Tile, class W> RF_DEVICE RowSum merged(const W& worker, const Attention& a, int parts, int row, int chunk, float (&x)[8]) {
-    const device::SharedAt groups = worker.groups_shared(), small = worker.small_shared();
-    const float log2_scale = W::log2_scale(a);
+// Four neighbouring dims of a row's unnormalised output, from some of its keys, and the row's softmax over these.
+struct Piece {
+    static constexpr int kDims = 4;
     RowSum total{-device::kInfinity, 0};
+    float x[kDims] = {};
+};
+
+// Of disjoint sets of keys, the piece of all of them.
+template <int Count> RF_DEVICE Piece joined(const Piece (&parts)[Count], float log2_scale) {
+    Piece all;
 #pragma unroll
-    for (int i = 0; i < 8; ++i) x[i] = 0;
-#pragma unroll 1
-    for (int p = 0; p < parts; ++p) total.peak = device::larger(total.peak, device::load_shared_float(wave_sum<Tile>(small, p, row)));
-#pragma unroll 1
-    for (int p = 0; p < parts; ++p) {
-        const float peak = device::load_shared_float(wave_sum<Tile>(small, p, row));
-        const float factor = peak == -device::kInfinity ? 0.0f : device::exp2((peak - total.peak) * log2_scale);
-        total.sum += device::load_shared_float(wave_sum<Tile>(small, p, row) + 4) * factor;
-        const device::SharedAt from = groups + (p * Tile::kGroupBytes + (row * Tile::kOutDim + chunk * 8) * 4);
+    for (int p = 0; p < Count; ++p) all.total.peak = device::larger(all.total.peak, parts[p].total.peak);
+    const float base = all.total.peak == -device::kInfinity ? 0.0f : all.total.peak;
 #pragma unroll
-        for (int i = 0; i < 8; ++i) x[i] += device::load_shared_float(from + i * 4) * factor;
+    for (int p = 0; p < Count; ++p) {
+        const float factor = device::exp2((parts[p].total.peak - base) * log2_scale);
+        all.total.sum += parts[p].total.sum * factor;
+#pragma unroll
+        for (int i = 0; i < Piece::kDims; ++i) all.x[i] += parts[p].x[i] * factor;
     }
-    return total;
+    return all;
 }
 
-// The tile's finished rows, from `parts` results in shared memory. A thread takes eight dims of a row at a time.
-template <class T, class Tile, class W> RF_DEVICE void store_tile(const W& worker, const Call& once, int sequence, int rows, int parts) {
-    const Call& call = device::argument_again(once);
-    const kernels::Span span = span_of(call.attention, call.pointers, sequence);
-    const int chunk0 = worker.place().chunk0, chunks = static_cast<int>(call.attention.dim_v / 8) - chunk0;
-#pragma unroll 1
-    for (int at = device::fresh(device::thread_index()); at < rows * Tile::kOutChunks; at += Tile::kThreads) {
-        const int number = at / Tile::kOutChunks, chunk = at % Tile::kOutChunks;
-        if (chunk >= chunks) continue;
-        const Row row = worker.row(number);
-        float x[8];
-        const RowSum total = merged<Tile>(worker, call.attention, parts, number, chunk, x);
-        const Finished done = finish({W::score_of(total.peak, call.attention), total.sum}, call, row.head);
+// Pieces of a row of the tile.
+template <class Tile> constexpr int kPieces = Tile::kOutDim / Piece::kDims;
+
+// Where result `part` in shared memory has a piece of row `row`.
+template <class Tile, class W> RF_DEVICE device::SharedAt piece_at(const W& worker, int part, int row, int piece) {
+    return worker.groups_shared() + (part * Tile::kGroupBytes + (row * Tile::kOutDim + piece * Piece::kDims) * 4);
+}
+
+// A piece over `parts` results in shared memory.
+template <class Tile, class W> RF_DEVICE Piece merged(const W& worker, const Attention& a, int parts, int row, int piece) {
+    Piece found[Tile::kWaves];
 #pragma unroll
-        for (int i = 0; i < 8; ++i) x[i] *= done.factor;
-        device::store_words(out_row(call, span, row.head, row.i) + (chunk0 + chunk) * 16, narrowed<T>(x));
-        if (chunk0 + chunk == 0) store_lse(call, span, row.head, row.i, done.lse);
+    for (int p = 0; p < Tile::kWaves; ++p)
+        if (p < parts) {
+            const device::SharedAt sum = wave_sum<Tile>(worker.small_shared(), p, row);
+            const device::Words words = device::load_shared(piece_at<Tile>(worker, p, row, piece));
+            found[p].total = {device::load_shared_float(sum), device::load_shared_float(sum + 4)};
+#pragma unroll
+            for (int i = 0; i < Piece::kDims; ++i) found[p].x[i] = device::as_float(words.w[i]);
+        }
+    return joined(found, W::log2_scale(a));
+}
+
+// A finished piece, to the output.
+template <class T, class W> RF_DEVICE void store_piece(const W& worker, const Call& call, int number, int piece, const Piece& found) {
+    const int dim = worker.place().chunk0 * 8 + piece * Piece::kDims;
+    if (dim >= call.attention.dim_v) return;
+    const Row row = worker.row(number);
+    const kernels::Span span = span_of(call.attention, call.pointers, worker.place().sequence);
+    const Finished done = finish({W::score_of(found.total.peak, call.attention), found.total.sum}, call, row.head);
+    const std::uint64_t low = T::pack_exactly(found.x[0] * done.factor, found.x[1] * done.factor),
+                        high = T::pack_exactly(found.x[2] * done.factor, found.x[3] * done.factor);
+    device::store(reinterpret_cast<std::uint64_t*>(out_row(call, span, row.head, row.i) + dim * 2), high << 32 | low);
+    if (dim == 0) store_lse(call, span, row.head, row.i, done.lse);
+}
+
+// The tile's finished rows, from `parts` results in shared memory.
+template <class T, class Tile, class W> RF_DEVICE void store_tile(const W& worker, const Call& call, int rows, int parts) {
+#pragma unroll 1
+    for (int at = device::fresh(device::thread_index()); at < rows * kPieces<Tile>; at += Tile::kThreads) {
+        const int number = at / kPieces<Tile>, piece = at % kPieces<Tile>;
+        store_piece<T>(worker, call, number, piece, merged<Tile>(worker, call.attention, parts, number, piece));
     }
+}
+
+RF_DEVICE device::Words words_of(float a, float b, float c, float d) {
+    return {device::as_bits(a), device::as_bits(b), device::as_bits(c), device::as_bits(d)};
 }
 
 // What this block found, from its waves to a slot of the workspace.
-template <class Tile, class W> RF_DEVICE void hand_in(const W& worker, const Attention& a, const Partials& partials, std::int64_t slot, int rows) {
+template <class Tile, class W> RF_DEVICE void hand_in(const W& worker, const Attention& a, const Partials& partials, int slot, int rows) {
 #pragma unroll 1
-    for (int at = device::fresh(device::thread_index()); at < rows * Tile::kOutChunks; at += Tile::kThreads) {
-        const int number = at / Tile::kOutChunks, chunk = at % Tile::kOutChunks;
-        if (chunk * 8 >= partials.dims) continue;
-        float x[8];
-        const RowSum total = merged<Tile>(worker, a, Tile::kWaves, number, chunk, x);
-        float* output = partials.output_of(slot, number) + chunk * 8;
-        device::store_words(output, {device::as_bits(x[0]), device::as_bits(x[1]), device::as_bits(x[2]), device::as_bits(x[3])});
-        device::store_words(output + 4, {device::as_bits(x[4]), device::as_bits(x[5]), device::as_bits(x[6]), device::as_bits(x[7])});
-        if (chunk == 0) {
-            device::store(partials.sum_of(slot, number), total.peak);
-            device::store(partials.sum_of(slot, number) + 1, total.sum);
-        }
+    for (int at = device::fresh(device::thread_index()); at < rows * kPieces<Tile>; at += Tile::kThreads) {
+        const int number = at / kPieces<Tile>, piece = at % kPieces<Tile>;
+        if (piece * Piece::kDims >= partials.dims()) continue;
+        const Piece found = merged<Tile>(worker, a, Tile::kWaves, number, piece);
+        float* const to = partials.row_of(slot, number);
+        device::store_words(to + piece * Piece::kDims, words_of(found.x[0], found.x[1], found.x[2], found.x[3]));
+        if (piece == 0) device::store_words(to + partials.dims(), words_of(found.total.peak, found.total.sum, 0, 0));
     }
 }
 
@@ -146,71 +171,68 @@ RF_DEVICE bool last_of(int count, std::uint32_t* counter, device::SharedAt word)
     return last;
 }
 
-// What one block handed in of eight dims of a row.
-struct HandedIn {
-    RowSum total;
-    device::Words low, high;
-
-    HandedIn() = default;
-    RF_DEVICE HandedIn(const Partials& partials, std::int64_t slot, int row, int chunk)
-        : total{device::load(partials.sum_of(slot, row)), device::load(partials.sum_of(slot, row) + 1)},
-          low(device::load_words(partials.output_of(slot, row) + chunk * 8)),
-          high(device::load_words(partials.output_of(slot, row) + chunk * 8 + 4)) {}
-
-    RF_DEVICE void add_to(RowSum& sum, float (&x)[8], float log2_scale) const {
-        const float peak = device::larger(sum.peak, total.peak), base = peak == -device::kInfinity ? 0.0f : peak;
-        const float before = device::exp2((sum.peak - base) * log2_scale), factor = device::exp2((total.peak - base) * log2_scale);
-        sum = {peak, sum.sum * before + total.sum * factor};
+// A piece over what sharers first, first + step, ... handed in. AtOnce: read before the first is used, so that the latency of the cache is met once.
+template <int AtOnce>
+RF_DEVICE Piece collected(const Partials& partials, const Sharers& sharers, int first, int step, int row, int piece, float log2_scale) {
+    const float* const from = partials.row_of(0, row);
+    const int slot = partials.rows * partials.row_floats, last = sharers.count - 1;
+    Piece all;
+#pragma unroll 1
+    for (int next = first; next <= last; next += step * AtOnce) {
+        Piece handed[AtOnce + 1];
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
-            x[i] = x[i] * before + device::as_float(low.w[i]) * factor;
-            x[i + 4] = x[i + 4] * before + device::as_float(high.w[i]) * factor;
+        for (int i = 0; i < AtOnce; ++i) {
+            const int sharer = next + i * step, near = sharer < last ? sharer : last;  // one that exists
+            const float* const at = from + (i == 0 && next == 0 ? slot : near * 2 * slot);
+            const device::Words words = device::load_words_or_zeros(at + piece * Piece::kDims, sharer <= last);
+            const device::Words total = device::load_words(at + partials.dims());
+            handed[i].total = {sharer <= last ? device::as_float(total.w[0]) : -device::kInfinity, sharer <= last ? device::as_float(total.w[1]) : 0};
+#pragma unroll
+            for (int x = 0; x < Piece::kDims; ++x) handed[i].x[x] = device::as_float(words.w[x]);
         }
+        handed[AtOnce] = all;
+        all = joined(handed, log2_scale);
     }
-};
+    return all;
+}
 
-// What all sharers handed in, to shared memory, as waves leave their results: `parts` of them, of which part p has sharers p, p + parts, ...
-template <class Tile, class W> RF_DEVICE int gather(const W& worker, const Attention& a, const Partials& partials, const Sharers& sharers, int rows) {
-    constexpr int kAtOnce = 8;  // read before the first is used: the latency of the cache is met once for all of them
-    const int items = rows * Tile::kOutChunks, fitting = quotient(Tile::kThreads, items);
-    const int parts = fitting < 1 ? 1 : fitting < Tile::kWaves ? fitting : Tile::kWaves;
-    const float log2_scale = W::log2_scale(a);
+// The tile's finished rows, from what all sharers handed in. Where there are threads to spare, several collect a piece, each from some of the
+// sharers, and leave it in shared memory as waves leave their results.
+template <class T, class Tile, class W>
+RF_DEVICE void store_shared_tile(const W& worker, const Call& call, const Partials& partials, const Sharers& sharers, int rows) {
+    const int items = rows * kPieces<Tile>;
+    int parts = 1;
+#pragma unroll
+    for (int p = 2; p <= Tile::kWaves; ++p)
+        if (p * items <= Tile::kThreads) parts = p;
 #pragma unroll 1
     for (int at = device::fresh(device::thread_index()); at < items * parts; at += Tile::kThreads) {
-        const int part = quotient(at, items), item = at - part * items, number = item / Tile::kOutChunks, chunk = item % Tile::kOutChunks;
-        if (chunk * 8 >= partials.dims) continue;
-        RowSum total{-device::kInfinity, 0};
-        float x[8] = {};
-#pragma unroll 1
-        for (int first = part; first < sharers.count; first += parts * kAtOnce) {
-            HandedIn handed[kAtOnce];
-#pragma unroll
-            for (int i = 0; i < kAtOnce; ++i) {
-                const int s = first + i * parts;
-                handed[i] = HandedIn(partials, sharers.slot(s < sharers.count ? s : part), number, chunk);
-            }
-#pragma unroll
-            for (int i = 0; i < kAtOnce; ++i)
-                if (first + i * parts < sharers.count) handed[i].add_to(total, x, log2_scale);
+        const int part = parts == 1 ? 0 : quotient(at, items), item = at - part * items, number = item / kPieces<Tile>, piece = item % kPieces<Tile>;
+        if (piece * Piece::kDims >= partials.dims()) continue;
+        const float log2_scale = W::log2_scale(call.attention);
+        const Piece found = sharers.count <= 8 * parts ? collected<8>(partials, sharers, part, parts, number, piece, log2_scale)
+                                                       : collected<16>(partials, sharers, part, parts, number, piece, log2_scale);
+        if (parts == 1) {
+            store_piece<T>(worker, call, number, piece, found);
+            continue;
         }
-        const device::SharedAt to = worker.groups_shared() + (part * Tile::kGroupBytes + (number * Tile::kOutDim + chunk * 8) * 4);
-#pragma unroll
-        for (int i = 0; i < 8; ++i) device::store_shared_float(to + i * 4, x[i]);
-        if (chunk == 0) {
+        device::store_shared(piece_at<Tile>(worker, part, number, piece), words_of(found.x[0], found.x[1], found.x[2], found.x[3]));
+        if (piece == 0) {
             const device::SharedAt sum = wave_sum<Tile>(worker.small_shared(), part, number);
-            device::store_shared_float(sum, total.peak);
-            device::store_shared_float(sum + 4, total.sum);
+            device::store_shared_float(sum, found.total.peak);
+            device::store_shared_float(sum + 4, found.total.sum);
         }
     }
+    if (parts == 1) return;
     device::barrier();
-    return parts;
+    store_tile<T, Tile>(worker, call, rows, parts);
 }
 
 // Blocks of keys [begin, end) of a band's tile. What follows the walk over the keys is computed again from the worker or the call: kept through
 // the walk, it would cost registers that there are not.
 template <class T, class Tile, bool General, Paging P>
 RF_DEVICE void attend_part(const Call& call, const Band<Tile>& band, int tile, int begin, int end, const Sharers& sharers, device::SharedAt shared) {
-    const int pack = scalar_quotient(call.attention.head_q, call.attention.head_kv);
+    const int pack = call.cut.pack;
     const int passes = passes_of<Tile>(call), kv_head = passes == 1 ? tile : scalar_quotient(tile, passes);
     const int chunk0 = (tile - kv_head * passes) * Tile::kOutChunks;
     Worker<T, Tile, General, P, true> worker(call, band.span, {band.sequence, kv_head, kv_head * pack, pack, band.row0, band.rows, chunk0}, shared);
@@ -220,41 +242,45 @@ RF_DEVICE void attend_part(const Call& call, const Band<Tile>& band, int tile, i
     const Call& again = device::argument_again(call);
     const TilePlace& place = worker.place();
     const int rows = place.rows - place.row0 < Tile::kRows ? place.rows - place.row0 : Tile::kRows;
-    int parts = Tile::kWaves;
-    if (sharers.count > 1) {
-        const Partials partials = Partials::of<Tile>(again);
-        hand_in<Tile>(worker, again.attention, partials, sharers.slot(static_cast<int>(static_cast<unsigned>(device::block_x()) - sharers.first)),
-                      rows);
-        const std::int64_t band_number = place.sequence * again.cut.row_blocks + quotient(place.row0, Tile::kRows);
-        const std::int64_t counter =
-            (band_number * again.attention.head_kv + place.kv_head) * passes_of<Tile>(again) + place.chunk0 / Tile::kOutChunks;
-        if (!last_of(sharers.count, again.zeroed + counter, worker.small_shared())) return;
-        parts = gather<Tile>(worker, again.attention, partials, sharers, rows);
-    }
-    store_tile<T, Tile>(worker, call, place.sequence, rows, parts);
+    if (sharers.count == 1) return store_tile<T, Tile>(worker, again, rows, Tile::kWaves);
+    const Partials partials = Partials::of<Tile>(again, sharers);
+    hand_in<Tile>(worker, again.attention, partials, Sharers::slot(static_cast<int>(static_cast<unsigned>(device::block_x()) - sharers.first)), rows);
+    const std::int64_t band_number = place.sequence * again.cut.row_blocks + quotient(place.row0, Tile::kRows);
+    const std::int64_t counter = (band_number * again.attention.head_kv + place.kv_head) * passes_of<Tile>(again) + place.chunk0 / Tile::kOutChunks;
+    if (last_of(sharers.count, again.zeroed + counter, worker.small_shared())) store_shared_tile<T, Tile>(worker, again, partials, sharers, rows);
+}
+
+// Asks for what is read behind a chain of other reads: the block table, behind lengths, and the tiles' counters, behind all keys. The blocks of
+// threads share the lines out; what is left of a very long table is brought when it is used.
+template <class Tile> RF_DEVICE void bring_tables_near(const Call& call, bool paged) {
+    const std::int64_t at = static_cast<std::int64_t>(device::block_x() * Tile::kThreads + device::thread_index()) * 128;  // a line each
+    const std::int64_t counters = call.cut.tile_parts == 1 ? 0 : call.attention.batch * call.cut.row_blocks * call.attention.head_kv * 4;
+    if (at < counters) device::bring_near(reinterpret_cast<const char*>(call.zeroed) + at);
+    if (paged && at < call.cut.table_bytes) device::bring_near(static_cast<const char*>(call.pointers.block_table) + at);
 }
 
 // Block id: its share of the work; where the work is not shared out, its tile [sequence, row tile, kv head, half of the output].
 template <class T, int Dim, bool General, Paging P> RF_DEVICE void decode(const Call& call) {
     using Tile = DecodeTile<kThisFamily, Dim>;
     const device::SharedAt shared = device::shared_memory<Tile::kSharedBytes>();
+    bring_tables_near<Tile>(call, P == Paging::pages);
     const Shares<Tile> shares(call, shared);
-    unsigned at = shares.begin_of(static_cast<unsigned>(device::block_x()));
-    const unsigned end = shares.begin_of(static_cast<unsigned>(device::block_x()) + 1);
+    unsigned at = shares.begin();
+    const unsigned end = shares.end();
     if (at == end) return;
-    WorkPlace place = shares.locate(at);
+    WorkPlace place = shares.first();
 #pragma unroll 1
     while (at < end) {
         device::barrier();                                 // shared memory is in use until every thread is here
         const Call& again = device::argument_again(call);  // else what is computed from it would be kept from tile to tile
         const Band<Tile> band(again, place.band);
-        const unsigned tile_end = place.tile_begin + shares.steps_of(band), stop = end < tile_end ? end : tile_end;
-        if (band.exists() && at < stop) {
-            const unsigned first = shares.share_of(place.tile_begin);
-            const int begin_block = band.block_of(at - place.tile_begin),
-                      end_block = stop == tile_end ? band.end_block() : band.block_of(stop - place.tile_begin);
+        const unsigned tile_end = place.begin + shares.length_of(band), stop = end < tile_end ? end : tile_end;
+        if (band.exists() && at < stop && shares.holds_keys(stop - place.begin)) {
+            const unsigned first = shares.first_sharer(place);
+            const int begin_block = shares.block_at(band, at - place.begin),
+                      end_block = stop == tile_end ? band.blocks.end : shares.block_at(band, stop - place.begin);
             attend_part<T, Tile, General, P>(again, band, place.tile, begin_block, end_block,
-                                             {first, static_cast<int>(shares.share_of(tile_end - 1) - first) + 1}, shared);
+                                             {first, static_cast<int>(shares.last_sharer(tile_end) - first) + 1}, shared);
         }
         at = stop;
         place = shares.behind(place, tile_end);

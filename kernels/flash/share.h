@@ -1,7 +1,7 @@
-// How decode shares out its work. The tiles of a problem (the packed rows of one kv head of one sequence, for all of the output or half of it) are
-// laid end to end, each as many steps long as it has keys; every block of threads takes an even share of the whole, which may end inside a tile and
-// begin inside another. So lengths that differ, windows and a number of tiles that does not fit the machine leave no compute unit idle, though the
-// host sees none of the lengths.
+// How decode shares out its work. A tile is the packed rows of one kv head of one sequence, for all of the output or half of it. Where tiles are
+// alike the host cuts each into even parts, one a block of threads, or gives every block as many whole tiles. Where lengths are on the device, or
+// rows reach differently far, tiles are laid end to end, each as long as it has keys; every block takes an even share of the whole, which may end
+// inside a tile and begin inside another. So no compute unit is idle, though the host sees none of the lengths.
 //
 // The cut depends on lengths and the number of blocks alone: the same call gives the same bits. (Osama et al., "Stream-K: Work-centric Parallel
 // Decomposition for Dense Matrix-Matrix Multiplication on the GPU", 2023, cuts products of matrices so.)
@@ -10,6 +10,7 @@
 
 #include "kernels/common/call.h"
 #include "kernels/common/sequence.h"
+#include "kernels/flash/even_parts.h"
 #include "kernels/flash/score.h"
 #include "kernels/flash/tile.h"
 #include "kernels/platform/device.h"
@@ -28,24 +29,22 @@ template <class Tile, bool Scalar = true> struct Band {
     RF_DEVICE Band(const Call& call, int number)
         : sequence(call.cut.row_blocks == 1 ? number : divided(number, call.cut.row_blocks)),
           row0((number - sequence * static_cast<int>(call.cut.row_blocks)) * Tile::kRows) {
-        const int pack = divided(call.attention.head_q, call.attention.head_kv);
+        const int pack = call.cut.pack;
         span = held_span(span_of(call.attention, call.pointers, sequence));
         rows = static_cast<int>(span.len_q) * pack;
         if (!exists()) return;
-        const int row_end = rows - row0 < Tile::kRows ? rows : row0 + Tile::kRows, first = divided(row0, pack), last = divided(row_end - 1, pack);
+        // Divisions cost some 100 cycles each, before the first key is asked for: a sequence's first and last row need none.
+        const int first = row0 == 0 ? 0 : divided(row0, pack), row_end = row0 + Tile::kRows,
+                  last = rows <= row_end ? static_cast<int>(span.len_q) - 1 : divided(row_end - 1, pack);
         const Reach reach = Reach::of(span);
         keys = reach.of_any(first, last), sure = reach.of_all(first, last), blocks = keys.blocks_of(Tile::kKeys);
     }
     RF_DEVICE bool exists() const { return row0 < rows; }
-    // Of Tile::kWaves blocks. Rows that attend to nothing take one step: they have an output too.
-    RF_DEVICE unsigned steps() const {
+    // Blocks of keys of a tile, as it is shared out. Rows that attend to nothing count as one: they have an output too.
+    RF_DEVICE unsigned length() const {
         if (!exists()) return 0;
-        const int steps = quotient(blocks.end + Tile::kWaves - 1, Tile::kWaves) - first_step();
-        return static_cast<unsigned>(steps > 1 ? steps : 1);
+        return blocks.end > blocks.first ? static_cast<unsigned>(blocks.end - blocks.first) : 1;
     }
-    // The first block of a step; the last step ends where the keys do.
-    RF_DEVICE int block_of(unsigned step) const { return step == 0 ? blocks.first : (first_step() + static_cast<int>(step)) * Tile::kWaves; }
-    RF_DEVICE int end_block() const { return blocks.end; }
 
 private:
     template <class X> RF_DEVICE static X held(X x) {
@@ -59,85 +58,151 @@ private:
         s.kv_first = held(s.kv_first), s.len_kv = held(s.len_kv), s.rule.diagonal = held(s.rule.diagonal);
         return s;
     }
-    RF_DEVICE int first_step() const { return quotient(blocks.first, Tile::kWaves); }
 };
 
-// A place in the work laid end to end: a tile (kv head, half of the output) of a band, whose first step is `tile_begin`.
+// A place in the work laid end to end: a tile (kv head, half of the output) of a band, which begins at `begin`.
 struct WorkPlace {
     int band, tile;
-    unsigned tile_begin;
+    unsigned begin;
 };
 
 // The cut of one call. Everything is counted in 32 bits: the host cuts nothing longer.
+//
+// Where tiles are alike, a tile is as long as it has even parts. Else it is as long as it has blocks of keys, behind Tile::kTileCost more for what it
+// costs to begin and end one: a share that takes parts of several tiles reads fewer keys.
 template <class Tile> class Shares {
 public:
-    // [enters and leaves with the whole block of threads] scratch: Tile::kThreads words of shared memory, in use as long as this.
-    RF_DEVICE Shares(const Call& call, device::SharedAt scratch)
-        : call_(call),
-          scratch_(scratch),
-          tiles_(static_cast<unsigned>(call.attention.head_kv) * static_cast<unsigned>(passes_of<Tile>(call))),
-          tile_steps_(static_cast<unsigned>(call.cut.tile_steps)),
-          bands_(static_cast<int>(call.attention.batch * call.cut.row_blocks)),
-          per_thread_((bands_ + Tile::kThreads - 1) / Tile::kThreads) {
-        total_ = device::to_scalar(tile_steps_ > 0 ? static_cast<unsigned>(bands_) * tile_steps_ : counted()) * tiles_;
-        const unsigned shares = static_cast<unsigned>(call.cut.shares);
-        per_share_ = device::to_scalar((total_ + shares - 1) / shares);
+    // [enters and leaves with the whole block of threads] scratch: 2 * Tile::kWaves + 3 words of shared memory, until it returns.
+    RF_DEVICE Shares(const Call& call, device::SharedAt scratch) : call_(call), even_{call.cut.tile_parts, call.cut.part_blocks} {
+        if (even_.parts == 0) count(scratch);
+        if (even_.parts > 0) divide();
     }
-    RF_DEVICE unsigned begin_of(unsigned share) const { return share * per_share_ < total_ ? share * per_share_ : total_; }
-    RF_DEVICE unsigned share_of(unsigned step) const { return device::to_scalar(step / per_share_); }
-    RF_DEVICE unsigned steps_of(const Band<Tile>& band) const { return tile_steps_ > 0 ? tile_steps_ : device::to_scalar(band.steps()); }
+    // What this block takes, [begin, end), and the tile that it begins in.
+    RF_DEVICE unsigned begin() const { return begin_; }
+    RF_DEVICE unsigned end() const { return end_; }
+    RF_DEVICE const WorkPlace& first() const { return first_; }
 
-    // Where step `step` lies: where tiles differ, by a walk over threads' sums, then over one thread's bands.
-    RF_DEVICE WorkPlace locate(unsigned step) const {
-        if (tile_steps_ > 0) {
-            const unsigned tile = device::to_scalar(step / tile_steps_), band = device::to_scalar(tile / tiles_);
-            return {static_cast<int>(band), static_cast<int>(tile - band * tiles_), tile * tile_steps_};
-        }
-        unsigned before = 0;
-        int thread = 0;
-#pragma unroll 1
-        for (;; ++thread) {
-            const unsigned own = device::to_scalar(device::load_shared_word(scratch_ + thread * 4)) * tiles_;
-            if (step - before < own) break;
-            before += own;
-        }
-#pragma unroll 1
-        for (int band = first_of(thread);; ++band) {
-            const unsigned steps = device::to_scalar(Band<Tile>(call_, band).steps());
-            if (step - before < steps * tiles_) {
-                const unsigned tile = device::to_scalar((step - before) / steps);
-                return {band, static_cast<int>(tile), before + tile * steps};
-            }
-            before += steps * tiles_;
-        }
+    RF_DEVICE unsigned length_of(const Band<Tile>& band) const {
+        return even_.parts > 0 ? static_cast<unsigned>(even_.parts) : device::to_scalar(laid(band));
     }
     // The tile that follows one which ends at `end`.
     RF_DEVICE WorkPlace behind(const WorkPlace& place, unsigned end) const {
-        const bool last = end == place.tile_begin || place.tile + 1 == static_cast<int>(tiles_);  // of its band; empty bands have no tile
+        const bool last = end == place.begin || place.tile + 1 == static_cast<int>(tiles());  // of its band; empty bands have no tile
         return {place.band + last, last ? 0 : place.tile + 1, end};
     }
 
-private:
-    // Steps of all bands, for one tile each; each thread counts those of its own bands and leaves their number in `scratch`.
-    RF_DEVICE unsigned counted() const {
-        const int thread = device::thread_index();
-        unsigned own = 0, all = 0;
-#pragma unroll 1
-        for (int b = first_of(thread); b < first_of(thread + 1); ++b) own += Band<Tile, false>(call_, b).steps();
-        device::store_shared_word(scratch_ + thread * 4, own);
-        device::barrier();
-#pragma unroll 1
-        for (int t = 0; t < Tile::kThreads && first_of(t) < bands_; ++t) all += device::load_shared_word(scratch_ + t * 4);
-        return all;
+    // Whether there are keys of a tile in what ends `stop` behind its beginning; the block of keys at a place of the tile, `offset` behind it.
+    RF_DEVICE bool holds_keys(unsigned stop) const { return stop > lead(); }
+    RF_DEVICE int block_at(const Band<Tile>& band, unsigned offset) const {
+        const int from = band.blocks.first, at = static_cast<int>(offset);
+        if (even_.parts > 0) return from + at * even_.blocks;
+        return from + (offset > lead() ? at - static_cast<int>(lead()) : 0);
     }
-    // First band of a thread's consecutive ones.
-    RF_DEVICE int first_of(int thread) const { return thread * per_thread_ < bands_ ? thread * per_thread_ : bands_; }
+    // The shares that hold the first and the last keys of a tile.
+    RF_DEVICE unsigned first_sharer(const WorkPlace& place) const { return share_of(place.begin + lead()); }
+    RF_DEVICE unsigned last_sharer(unsigned tile_end) const { return share_of(tile_end - 1); }
+
+private:
+    RF_DEVICE unsigned lead() const { return even_.parts > 0 ? 0 : Tile::kTileCost; }
+    // Of a band.
+    RF_DEVICE unsigned tiles() const { return static_cast<unsigned>(call_.attention.head_kv) * static_cast<unsigned>(passes_of<Tile>(call_)); }
+    RF_DEVICE int bands() const { return static_cast<int>(call_.attention.batch * call_.cut.row_blocks); }
+    RF_DEVICE unsigned share_of(unsigned at) const {
+        if (per_share_ == 1) return at;
+        return device::to_scalar(at / per_share_);
+    }
+    // As long as a tile lies in the work.
+    template <bool Scalar> RF_DEVICE unsigned laid(const Band<Tile, Scalar>& band) const {
+        const unsigned length = band.length();
+        return length > 0 ? length + Tile::kTileCost : 0;
+    }
+
+    // An even share of `total`.
+    RF_DEVICE void take(unsigned total) {
+        const unsigned shares = static_cast<unsigned>(call_.cut.shares), block = static_cast<unsigned>(device::block_x());
+        per_share_ = 1;
+        if (total > shares) per_share_ = device::to_scalar((total + shares - 1) / shares);
+        const auto begin_of = [&](unsigned share) { return share * per_share_ < total ? share * per_share_ : total; };
+        begin_ = begin_of(block), end_ = begin_of(block + 1);
+    }
+    // Every tile has as many parts.
+    RF_DEVICE void divide() {
+        const unsigned parts = static_cast<unsigned>(even_.parts);
+        take(static_cast<unsigned>(bands()) * tiles() * parts);
+        const unsigned tile = parts == 1 ? begin_ : device::to_scalar(begin_ / parts), band = tiles() == 1 ? tile : device::to_scalar(tile / tiles());
+        first_ = {static_cast<int>(band), static_cast<int>(tile - band * tiles()), tile * parts};
+    }
+
+    // Lengths are on the device: every thread counts some neighbouring bands. If all are alike, tiles are cut evenly; else the thread in whose bands
+    // this share begins says where.
+    RF_DEVICE void count(device::SharedAt scratch) {
+        const int each = (bands() + Tile::kThreads - 1) / Tile::kThreads, from = device::thread_index() * each,
+                  to = from + each < bands() ? from + each : bands();
+        const device::SharedAt found = scratch + Tile::kWaves * 8;
+        unsigned own = 0, length = 0, before = 0;
+#pragma unroll 1
+        for (int pass = 0; pass < 2; ++pass) {
+#pragma unroll 1
+            for (int b = from; b < to; ++b) {
+                if (pass == 0 || each > 1) length = laid(Band<Tile, false>(call_, b));
+                if (pass == 0) {
+                    own += length;
+                    continue;
+                }
+                if (begin_ - before < length * tiles()) {  // unsigned: false where it begins before, too
+                    const unsigned tile = (begin_ - before) / length;
+                    device::store_shared_word(found, static_cast<unsigned>(b));
+                    device::store_shared_word(found + 4, tile);
+                    device::store_shared_word(found + 8, before + tile * length);
+                }
+                before += length * tiles();
+            }
+            if (pass == 1) break;
+            const Sums sums = added_up(own, from < to, scratch);
+            if (each == 1 && sums.alike > 0 && sums.all == sums.alike * static_cast<unsigned>(bands()))
+                even_ = EvenParts::of(static_cast<int>(tiles()) * bands(), static_cast<int>(sums.alike - Tile::kTileCost), Tile::kWaves,
+                                      call_.cut.shares, call_.cut.busy_shares);
+            if (even_.parts > 0) return;
+            take(sums.all * tiles());
+            before = sums.before * tiles();
+        }
+        device::barrier();
+        const auto word = [&](int i) { return device::to_scalar(device::load_shared_word(found + i * 4)); };
+        first_ = {static_cast<int>(word(0)), static_cast<int>(word(1)), word(2)};
+    }
+
+    // Of what threads counted: before this one, of all, and of each where they are alike (else 0).
+    struct Sums {
+        unsigned before, all, alike;
+    };
+    RF_DEVICE static Sums added_up(unsigned own, bool counts, device::SharedAt scratch) {
+        const int lane = device::lane_index(), wave = device::wave_index();
+        unsigned sum = own;  // of this wave's lanes up to this one
+#pragma unroll
+        for (int step = 1; step < device::kWaveSize; step *= 2) {
+            const unsigned other = device::from_lane(sum, lane < step ? lane : lane - step);
+            if (lane >= step) sum += other;
+        }
+        const unsigned first = device::from_lane(own, 0);  // by every lane
+        const bool differs = device::any_in_wave(counts && own != first);
+        if (lane == 0) device::store_shared_word(scratch + (Tile::kWaves + wave) * 4, differs ? 0 : first);
+        if (lane == device::kWaveSize - 1) device::store_shared_word(scratch + wave * 4, sum);
+        device::barrier();
+        Sums sums{sum - own, 0, device::to_scalar(device::load_shared_word(scratch + Tile::kWaves * 4))};
+#pragma unroll
+        for (int w = 0; w < Tile::kWaves; ++w) {
+            const unsigned n = device::to_scalar(device::load_shared_word(scratch + w * 4));
+            sums.before += w < wave ? n : 0;
+            sums.all += n;
+            if (n > 0 && device::to_scalar(device::load_shared_word(scratch + (Tile::kWaves + w) * 4)) != sums.alike) sums.alike = 0;
+        }
+        return sums;
+    }
 
     const Call& call_;
-    device::SharedAt scratch_;
-    unsigned tiles_, tile_steps_;  // tiles_: of a band
-    int bands_, per_thread_;
-    unsigned total_, per_share_;
+    EvenParts even_;  // parts 0: by length
+    unsigned per_share_ = 1, begin_ = 0, end_ = 0;
+    WorkPlace first_{};
 };
 
 #endif

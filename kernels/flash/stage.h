@@ -107,13 +107,18 @@ template <class Tile, Paging P> class PagedBlock {
     static constexpr int kEach = (Tile::kKeys + device::kWaveSize - 1) / device::kWaveSize;
 
 public:
+    // Entries stay as they are read: the first thing that is done with them waits for them.
     RF_DEVICE void look_up(const KeyRows<P>& rows, int key0) {
         if constexpr (P != Paging::none) {
             if (!rows.paged()) return;
 #pragma unroll
             for (int i = 0; i < kEach; ++i) {
-                const KeyPlace place = rows.place(rows.clamped(key0 + device::lane_index() + i * device::kWaveSize));
-                page_[i] = static_cast<std::uint32_t>(place.axis0), slot_[i] = static_cast<std::uint32_t>(place.axis2);
+                const unsigned key = static_cast<unsigned>(rows.clamped(key0 + device::lane_index() + i * device::kWaveSize)),
+                               column = key / rows.page_size;
+                const auto* const entry = static_cast<const std::uint32_t*>(rows.table) + (rows.wide ? column * 2 : column);
+                slot_[i] = key - column * rows.page_size;
+                low_[i] = device::load(entry);
+                if (rows.wide) high_[i] = device::load(entry + 1);
             }
         }
     }
@@ -130,12 +135,16 @@ public:
     RF_DEVICE Addresses addresses(const KeyRows<P>& rows) const {
         Addresses addresses;
 #pragma unroll
-        for (int i = 0; i < kEach; ++i) addresses.own[i] = reinterpret_cast<std::uint64_t>(rows.row({page_[i], slot_[i]}));
+        for (int i = 0; i < kEach; ++i) {
+            const std::int64_t page =
+                rows.wide ? static_cast<std::int64_t>(std::uint64_t{high_[i]} << 32 | low_[i]) : static_cast<std::int32_t>(low_[i]);
+            addresses.own[i] = reinterpret_cast<std::uint64_t>(rows.row({ExtentRule::clamp(page, 0, rows.last_page), slot_[i]}));
+        }
         return addresses;
     }
 
 private:
-    std::uint32_t page_[kEach] = {}, slot_[kEach] = {};
+    std::uint32_t low_[kEach] = {}, high_[kEach] = {}, slot_[kEach] = {};
 };
 
 // K or V as it lies: [key][dim].
@@ -150,7 +159,7 @@ public:
           policy_(read_once),
           row_(static_cast<int>(Group<Tile>::thread() / kChunks)),
           chunk_(static_cast<int>(Group<Tile>::thread() % kChunks)),
-          at_(Rows::offset(row_, chunk_)) {}
+          at_(static_cast<int>(device::own_register((shared + Rows::offset(row_, chunk_)).address))) {}
 
     RF_DEVICE void issue(int key0) {
         issue(key0, [&](int, int key, bool wanted) { return wanted ? rows_.row(key) : rows_.base; });
@@ -209,17 +218,14 @@ private:
             const bool wanted = exists && has(key);
             if (rows_.paged()) from = paged_row(pass, key, wanted) + chunk_ * 16;
             if constexpr (Tile::kSharedKeys)
-                device::copy_async(shared_ + place_from(at, pass), from, wanted);
+                device::copy_async(place_from(at, pass), from, wanted);
             else
-                device::copy_async(shared_ + place_from(at, pass), from, wanted, policy_);
+                device::copy_async(place_from(at, pass), from, wanted, policy_);
             if (!rows_.paged()) from += kStep * rows_.row_bytes;
         }
     }
-    // Rows of a pass differ from those of the first by a multiple of 8, where only the immediate offset changes, or are within the same 8.
-    RF_DEVICE int place_from(int at, int pass) const {
-        if constexpr (kStep % 8 == 0) return Rows::moved(at, pass * kStep, 0);
-        return Rows::offset(row_ + pass * kStep, chunk_);
-    }
+    // A pass' rows follow the first's by a multiple of kStep, and those are fewer: an XOR among 128 bytes, and the immediate offset.
+    RF_DEVICE static device::SharedAt place_from(int at, int pass) { return {static_cast<std::uint32_t>(Rows::moved(at, pass * kStep, 0))}; }
     RF_DEVICE device::SharedAt place(int pass) const { return shared_ + Rows::offset(row_ + pass * kStep, chunk_); }
     template <bool Flags> RF_DEVICE static void rewrite(device::SharedAt place, device::Words words) {
 #pragma unroll
@@ -230,7 +236,7 @@ private:
     const KeyRows<P>& rows_;
     device::SharedAt shared_;
     device::CachePolicy policy_;
-    int row_, chunk_, at_;  // at_: of the first pass in shared memory
+    int row_, chunk_, at_;  // at_: where the first pass writes
 };
 template <class T, class Tile, Paging P> using StageK = Stage<T, Tile, typename Tile::KRows, P>;
 template <class T, class Tile, Paging P> using StageV = Stage<T, Tile, typename Tile::VRows, P>;

@@ -3,6 +3,8 @@
 #ifndef ROCFORGE_KERNELS_FLASH_TILE_H
 #define ROCFORGE_KERNELS_FLASH_TILE_H
 
+#include <cstdint>
+
 #include "kernels/common/family.h"
 #include "kernels/platform/annotate.h"
 
@@ -109,19 +111,23 @@ template <Family F, int Dim> struct CarefulTile : CarefulBase<F, Dim> {
 };
 
 // The query heads of one kv head, packed into 16 rows; each wave streams keys of its own. kBlocksPerUnit: as many as keep the memory busy (NVIDIA: 64
-// KiB of keys under way in each), or as fit (AMD).
-template <class Base> struct DecodeBase : Base { static constexpr int kBlocksPerUnit = Base::kSharedBytes > 32 * 1024 ? 1 : 2; };
+// KiB of keys under way in each), or as fit (AMD). kTileCost: what ending a tile and beginning another costs a block of threads, as blocks of keys
+// that it could read meanwhile (NVIDIA: README.md says how it was found; AMD: estimated).
+template <Family F, class Base> struct DecodeBase : Base {
+    static constexpr int kBlocksPerUnit = Base::kSharedBytes > 32 * 1024 ? 1 : 2;
+    static constexpr unsigned kTileCost = (is_nvidia(F) ? 96 : 64) * 1024 / (Base::kKeys * (Base::kDim + Base::kOutDim) * 2);
+};
 template <Family F, int Dim> struct DecodeTile;
-template <Family F> struct DecodeTile<F, 64> : DecodeBase<TileBase<F, 64, 4, 1, is_nvidia(F) ? 64 : is_rdna(F) ? 16 : 32, false>> {};
+template <Family F> struct DecodeTile<F, 64> : DecodeBase<F, TileBase<F, 64, 4, 1, is_nvidia(F) ? 64 : is_rdna(F) ? 16 : 32, false>> {};
 template <Family F>
 struct DecodeTile<F, 128>
-    : DecodeBase<TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F)>> {};
+    : DecodeBase<F, TileBase<F, 128, F == Family::gfx9 ? 3 : 4, 1, is_rdna(F) ? 16 : 32, false, is_rdna(F) ? QueryHome::memory : query_home(F)>> {};
 template <Family F>
-struct DecodeTile<F, 256> : DecodeBase<TileBase<F, 256,
-                                                F == Family::gfx9 ? 1
-                                                : is_rdna(F)      ? 3
-                                                                  : 4,
-                                                1, F == Family::gfx9 ? 32 : 16, false, is_rdna(F) ? QueryHome::memory : query_home(F)>> {};
+struct DecodeTile<F, 256> : DecodeBase<F, TileBase<F, 256,
+                                                   F == Family::gfx9 ? 1
+                                                   : is_rdna(F)      ? 3
+                                                                     : 4,
+                                                   1, F == Family::gfx9 ? 32 : 16, false, is_rdna(F) ? QueryHome::memory : query_home(F)>> {};
 
 // Rows of a decode tile that some sequence may have, of `rows` packed ones at the most.
 constexpr std::int64_t tile_rows(std::int64_t rows, int tile) { return rows < tile ? rows : tile; }

@@ -59,13 +59,16 @@ RF_DEVICE bool any_in_wave(bool x) {
 #endif
 }
 
-// What this thread wrote to device memory before is seen by whoever acquires after it has seen a later write of this thread.
+// What a block of threads wrote to device memory is seen by the block that counts itself later: every thread releases, barrier(), one thread adds to
+// the counter, barrier(), every thread acquires.
 RF_DEVICE void release_to_device() { __builtin_amdgcn_fence(__ATOMIC_RELEASE, "agent"); }
 RF_DEVICE void acquire_from_device() { __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "agent"); }
-// Adds, and gives what was there before. Orders nothing by itself.
+// Adds, and gives what was there before.
 RF_DEVICE std::uint32_t add_on_device(std::uint32_t* to, std::uint32_t x) {
     return __hip_atomic_fetch_add((RF_GLOBAL std::uint32_t*)to, x, __ATOMIC_RELAXED, __HIP_MEMORY_SCOPE_AGENT);
 }
+
+RF_DEVICE void bring_near(const void*) {}  // no instruction of these does it
 
 RF_DEVICE float exp2(float x) { return __builtin_amdgcn_exp2f(x); }
 RF_DEVICE float log2(float x) { return __builtin_amdgcn_logf(x); }
@@ -109,9 +112,16 @@ template <class X> RF_DEVICE X to_scalar(X x) { return x; }
 RF_DEVICE std::uint32_t from_lane(std::uint32_t x, int lane) { return __shfl_sync(0xFFFFFFFFu, x, lane); }
 RF_DEVICE bool any_in_wave(bool x) { return __any_sync(0xFFFFFFFFu, x) != 0; }
 
-RF_DEVICE void release_to_device() { __threadfence(); }
-RF_DEVICE void acquire_from_device() { __threadfence(); }
-RF_DEVICE std::uint32_t add_on_device(std::uint32_t* to, std::uint32_t x) { return atomicAdd(to, x); }
+// The addition releases and acquires for the whole block, by way of the barriers around it: one fence instead of two in every thread.
+RF_DEVICE void release_to_device() {}
+RF_DEVICE void acquire_from_device() {}
+RF_DEVICE std::uint32_t add_on_device(std::uint32_t* to, std::uint32_t x) {
+    std::uint32_t before;
+    asm volatile("atom.add.acq_rel.gpu.global.u32 %0, [%1], %2;" : "=r"(before) : "l"(__cvta_generic_to_global(to)), "r"(x) : "memory");
+    return before;
+}
+// The line of `from` to the last-level cache: for what is read later, behind something that is waited for first.
+RF_DEVICE void bring_near(const void* from) { asm volatile("prefetch.global.L2 [%0];" ::"l"(__cvta_generic_to_global(from))); }
 
 RF_DEVICE float exp2(float x) {
     float y;
@@ -153,6 +163,9 @@ RF_DEVICE std::uint32_t load_shared_word(SharedAt from) {
 }
 RF_DEVICE void store_shared_word(SharedAt to, std::uint32_t word) { asm volatile("st.shared.b32 [%0], %1;" ::"r"(to.address), "r"(word) : "memory"); }
 
+// The same value, of which the compiler cannot tell that a part of it is the same in every lane. [whole wave]
+RF_DEVICE std::uint32_t own_register(std::uint32_t x) { return from_lane(x, static_cast<int>(threadIdx.x % kWaveSize)); }
+
 // Copies 16 bytes from global to shared memory without passing through registers; 16 zeros where `wanted` is false, and `from` is not read then.
 RF_DEVICE void copy_async(SharedAt to, const void* from, bool wanted) {
     const int bytes = wanted ? 16 : 0;
@@ -166,6 +179,7 @@ struct CachePolicy {
         if (let_go) asm("createpolicy.fractional.L2::evict_first.b64 %0, 1.0;" : "=l"(bits));
     }
 };
+// `to` is from own_register(), plus constants: of a sum with a uniform register, ptxas 13.0 makes an instruction that sm_90 does not know.
 RF_DEVICE void copy_async(SharedAt to, const void* from, bool wanted, const CachePolicy& policy) {
     const int bytes = wanted ? 16 : 0;
     asm volatile("cp.async.cg.shared.global.L2::cache_hint.L2::128B [%0], [%1], 16, %2, %3;" ::"r"(to.address), "l"(from), "r"(bytes),
@@ -179,7 +193,7 @@ template <int Open> RF_DEVICE void await_copies() { asm volatile("cp.async.wait_
 
 // Dynamic, since more than 48 KiB cannot be static; the launch states the same number.
 template <int Bytes> RF_DEVICE SharedAt shared_memory() {
-    extern RF_SHARED char rocforge_shared_memory[];
+    extern RF_SHARED __align__(128) char rocforge_shared_memory[];  // stages address within 128 bytes by XOR
     return {static_cast<std::uint32_t>(__cvta_generic_to_shared(rocforge_shared_memory))};
 }
 

@@ -89,6 +89,13 @@ void decode(Table& t) {
     add("lengths", [](Case& c) { kv_lengths(c, {1000, 1, 0, 517}), heads(c, 4, 2), c.hide_nan = true; });
     add("lengths-sink", [](Case& c) { kv_lengths(c, {1000, 0}), heads(c, 4, 2), c.features |= RF_F_SINK; });
     add("lengths-hints", [](Case& c) { kv_lengths(c, {30, 64, 0}), heads(c, 4, 2), c.live_hints = true; });
+    // Kernels count lengths: alike, and more of them than a workgroup has threads.
+    add("equal-lengths", [](Case& c) { kv_lengths(c, {700, 700, 700}), heads(c, 4, 2), c.hide_nan = true; });
+    add("300-lengths", [](Case& c) {
+        std::vector<std::int64_t> lengths(300);
+        for (std::size_t i = 0; i < lengths.size(); ++i) lengths[i] = static_cast<std::int64_t>(i * 53 % 271);
+        kv_lengths(c, lengths), c.seq_kv = 270, c.dim = 64, heads(c, 4, 2), c.hide_nan = true;
+    });
     add("paged-16", [](Case& c) { paged(c, 16, {1000, 33, 0, 512}), heads(c, 4, 2), c.hide_nan = true; });
     add("paged-64", [](Case& c) { paged(c, 64, {1000, 33, 0, 512}), heads(c, 4, 2), c.hide_nan = true; });
     add("paged-1", [](Case& c) { paged(c, 1, {270, 33}), c.seq_kv = 270, heads(c, 4, 2); });

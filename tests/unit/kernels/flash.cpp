@@ -5,6 +5,7 @@
 
 #include <cstdint>
 
+#include "kernels/flash/even_parts.h"
 #include "kernels/flash/hopper/tile.h"
 
 using namespace rocforge::kernels;
@@ -57,41 +58,70 @@ TEST_CASE("Hopper's own prefill kernels take tiles by dim, length, the causal ru
 }
 
 TEST_CASE("a decode is shared out over the machine, by what the workspace has room for") {
-    constexpr std::int64_t kShareBytes = 2 * 4 * (128 + 2) * 4;  // two slots of 4 rows of 128 dims, a maximum and a sum
+    constexpr std::int64_t kShareBytes = 2 * 4 * (128 + 4) * 4;  // two slots of 4 rows of 128 dims, a maximum and a sum
     struct Row {
         std::int64_t batch, keys;
         std::uint64_t workspace;
         bool lengths;
-        std::int32_t shares, tile_steps;
+        std::int32_t shares, tile_parts, part_blocks;
         bool read_once;
     };
     const Row rows[] = {
-        {1, 100, kNoLimit, false, 8, 1, true},        // one step a tile: nothing to share
-        {1, 1024, kNoLimit, false, 64, 8, true},      // a step each
-        {1, 8192, kNoLimit, false, 132, 64, true},    // a block a unit
-        {64, 1024, kNoLimit, false, 264, 8, true},    // several short tiles a block: two blocks a unit
-        {64, 8192, kNoLimit, false, 132, 64, false},  // more than the cache should be told to let go
-        {64, 8192, kNoLimit, true, 132, 0, false},    // lengths are on the device
-        {1, 8192, 10 * kShareBytes, false, 10, 64, true},
-        {1, 8192, kShareBytes - 1, false, 8, 1, true},
+        {1, 100, kNoLimit, false, 8, 1, 4, true},       // one step a tile: nothing to share
+        {1, 1024, kNoLimit, false, 64, 8, 4, true},     // a step each
+        {1, 8192, kNoLimit, false, 128, 16, 16, true},  // a block a unit
+        {1, 8200, kNoLimit, false, 104, 13, 20, true},  // whole steps a part: no part more than its waves read at once
+        {8, 1024, kNoLimit, false, 64, 1, 32, true},    // short tiles, and enough of them to keep the memory busy
+        {8, 8192, kNoLimit, false, 128, 2, 128, true},
+        {11, 8192, kNoLimit, false, 132, 0, 0, false},    // whole tiles would leave a third of the units idle
+        {64, 1024, kNoLimit, false, 256, 1, 32, true},    // several short tiles a block: two blocks a unit
+        {64, 8192, kNoLimit, false, 128, 1, 256, false},  // more than the cache should be told to let go
+        {64, 8192, kNoLimit, true, 132, 0, 0, false},     // lengths are on the device
+        {1, 8192, 16 * kShareBytes, false, 16, 2, 128, true},
+        {1, 8192, kShareBytes - 1, false, 8, 1, 256, true},
+        {1, 8192, 10 * kShareBytes, true, 10, 0, 0, true},
+        {1, 8192, kShareBytes - 1, true, 8, 1, 0, true},
     };
     for (const Row& row : rows) {
         CAPTURE(row.batch);
         CAPTURE(row.keys);
         CAPTURE(row.workspace);
+        CAPTURE(row.lengths);
         Attention a = dense(1, row.keys, 128, false);
         a.batch = row.batch, a.head_q = 32, a.head_kv = 8, a.kv_lengths = row.lengths;
         const Recipe recipe = flash::choose(a, kHopper, row.workspace);
         CHECK(recipe.launches.size() == 1);
         CHECK(recipe.name.starts_with("flash_decode_bf16_128"));
+        CHECK(recipe.cut.pack == 4);
         CHECK(recipe.cut.shares == row.shares);
         CHECK(recipe.launches[0].grid[0] == static_cast<std::uint32_t>(row.shares));
-        CHECK(recipe.cut.tile_steps == row.tile_steps);
+        CHECK(recipe.cut.tile_parts == row.tile_parts);
+        CHECK(recipe.cut.part_blocks == row.part_blocks);
         CHECK(recipe.cut.read_once == row.read_once);
         CHECK(recipe.workspace_bytes <= row.workspace);
-        CHECK((recipe.workspace_bytes > 0) == (recipe.cut.tile_steps != 1));
+        CHECK((recipe.workspace_bytes > 0) == (recipe.cut.tile_parts != 1));
         CHECK(recipe.zeroed_bytes == (recipe.workspace_bytes > 0 ? static_cast<std::uint64_t>(row.batch) * 8 * 4 : 0));
     }
+}
+
+TEST_CASE("even parts hold all of a tile, none is empty, and no more than the machine holds") {
+    for (const std::int32_t shares : {1, 7, 132, 264, 608})
+        for (const std::int32_t tiles : {1, 3, 8, 57, 64, 66, 67, 100, 131, 132, 133, 264, 1000})
+            for (const std::int32_t waves : {1, 3, 4})
+                for (const std::int32_t blocks : {1, 4, 5, 31, 32, 33, 256, 257, 1000, 100000}) {
+                    CAPTURE(shares);
+                    CAPTURE(tiles);
+                    CAPTURE(waves);
+                    CAPTURE(blocks);
+                    const flash::EvenParts even = flash::EvenParts::of(tiles, blocks, waves, shares, 57);
+                    if (even.parts == 0) continue;
+                    const bool holds_all = std::int64_t{even.parts} * even.blocks >= blocks;
+                    CHECK(holds_all);
+                    const bool none_empty = std::int64_t{even.parts - 1} * even.blocks < blocks;
+                    CHECK(none_empty);
+                    const bool fits = even.parts == 1 || tiles * even.parts <= shares;
+                    CHECK(fits);
+                }
 }
 
 TEST_CASE("Hopper's kernels with features of their own") {
