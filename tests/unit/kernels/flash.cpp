@@ -7,10 +7,81 @@
 #include <cstdint>
 
 #include "kernels/flash/even_parts.h"
+#include "kernels/flash/selection.h"
 #include "kernels/flash/tile.h"
 #include "tests/unit/kernels/dense.h"
 
 using namespace rocforge::kernels;
+
+namespace {
+
+// What a launch takes over from a family's tile of dim 128.
+struct FamilyRow {
+    Family family;
+    std::uint32_t prefill_threads, prefill_shared_bytes, decode_threads, decode_shared_bytes;
+    std::int64_t prefill_rows;
+};
+template <Family F> constexpr FamilyRow row_of() {
+    using Wide = flash::PrefillTile<F, 128>;
+    using Narrow = flash::DecodeTile<F, 128>;
+    const bool dynamic = flash::is_nvidia(F);
+    return {F, Wide::kThreads, dynamic ? Wide::kSharedBytes : 0, Narrow::kThreads, dynamic ? Narrow::kSharedBytes : 0, Wide::kRows};
+}
+
+}  // namespace
+
+TEST_CASE("a launch is as its family's tile of the wider head dim says, AMD's without dynamic shared memory") {
+    for (const FamilyRow& row :
+         {row_of<Family::gfx9>(), row_of<Family::gfx11>(), row_of<Family::gfx12>(), row_of<Family::sm80>(), row_of<Family::sm90>()}) {
+        CAPTURE(static_cast<int>(row.family));
+        Attention a = dense(520, 512, 40);
+        a.dim_v = 104, a.k.head = 0;  // broadcast heads: Hopper's own kernels take none
+        const Recipe prefill = chosen(a, {row.family, 100});
+        CHECK(prefill.name == "flash_prefill_bf16_128");
+        CHECK(prefill.launches[0].threads == row.prefill_threads);
+        CHECK(prefill.launches[0].shared_bytes == row.prefill_shared_bytes);
+        CHECK(prefill.launches[0].grid[0] == 2 * 8 * flash::divide_up(520, row.prefill_rows));
+        a.max_seq_q = a.q_tokens = 1;
+        const Recipe decode = chosen(a, {row.family, 100});
+        CHECK(decode.name.starts_with("flash_decode_bf16_128"));
+        CHECK(decode.launches[0].threads == row.decode_threads);
+        CHECK(decode.launches[0].shared_bytes == row.decode_shared_bytes);
+    }
+}
+
+TEST_CASE("a portable prefill has blocks for each half of a wide output on RDNA, and too many blocks stay too many") {
+    struct Row {
+        Family family;
+        std::int64_t pairs, dim;
+        std::uint32_t blocks;
+    };
+    const Row rows[] = {
+        {Family::gfx9, 3, 256, 3},
+        {Family::gfx11, 3, 128, 3},
+        {Family::gfx11, 3, 256, 6},
+        {Family::gfx12, 3, 256, 6},
+        {Family::sm80, UINT32_MAX, 128, UINT32_MAX},
+        {Family::sm80, (std::int64_t{1} << 32) + 3, 128, UINT32_MAX},
+    };
+    for (const Row& row : rows) {
+        CAPTURE(row.pairs);
+        CAPTURE(row.dim);
+        CHECK(chosen(pairs(row.pairs, 17, 512, row.dim), {row.family, 1}).launches[0].grid[0] == row.blocks);
+    }
+}
+
+TEST_CASE("a decode of pages has a kernel of its own, and knows its block table's bytes") {
+    Attention a = dense(1, 1000, 128);
+    a.batch = 3, a.paged = true, a.page_size = a.kv_tokens = 16, a.pages = 300, a.block_table_stride = 80;
+    for (const bool wide_index : {false, true}) {
+        a.wide_index = wide_index;
+        const Recipe recipe = chosen(a);
+        CHECK(recipe.name.starts_with("flash_decode_bf16_128_paged"));
+        CHECK(recipe.cut.table_bytes == (2 * 80 + 63) * (wide_index ? 8 : 4));  // the last row ends with its 63rd page
+    }
+    a.softcap = 30;
+    CHECK(chosen(a).name.starts_with("flash_decode_bf16_128_general"));
+}
 
 TEST_CASE("one tile of packed rows is a decode, and so are a few where prefill would leave half of the machine idle") {
     struct Row {

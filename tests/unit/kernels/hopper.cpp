@@ -234,6 +234,8 @@ TEST_CASE("the copy engine brings masks of 8 and 16 bits whose rows lie at multi
         {"one row for all", {Type::boolean, 512, 0, 0, 1}, false, 0, 0},
         {"keys far apart", {Type::boolean, 0, 0, 1024, 2}, false, 0, 0},
         {"rows at odd addresses", {Type::boolean, 0, 0, 520, 1}, false, 0, 0},
+        {"500 keys of 512", {Type::boolean, 0, 0, 512, 1}, true, 1, 1, 500},
+        {"one key, its stride unused", {Type::boolean, 0, 0, 16, 16}, true, 1, 1, 1},
         {"2^32 keys", {Type::boolean, 0, 0, kMostKeys, 1}, true, 1, 1, kMostKeys},
         {"2^32 + 1 keys", {Type::boolean, 0, 0, 2 * kMostKeys, 1}, false, 0, 0, kMostKeys + 1},
     };
