@@ -1,5 +1,5 @@
-// What sm_90a adds for device code: barriers in shared memory that count arrivals and bytes, the copy engine (TMA), registers that move between
-// warpgroups. PTX alone; it holds no attention and no matrix product.
+// What only Hopper's kernels use of the machine: barriers in shared memory that count arrivals and bytes, the copy engine (TMA), registers that move
+// between warpgroups. PTX alone; it holds no attention and no matrix product.
 //
 //   a barrier's phase ends with its last arrival and its last byte; await(phase) waits for the end of a phase: 0 the first, 1 the second, 0 the third
 //   ...

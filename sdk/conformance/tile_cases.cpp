@@ -126,6 +126,10 @@ void prefill(Table& t) {
     add("mask-checkered-not-causal", [](Case& c) { c.features &= ~RF_F_CAUSAL, bool_mask(c, Pattern::checkered_64); });
     add("mask-checkered-additive", [](Case& c) { add_mask(c, c.type, Pattern::checkered_64); });
     add("mask-prefix", [](Case& c) { bool_mask(c, Pattern::prefix_half), c.hide_nan = true; });
+    add("mask-hides-whole-blocks",
+        [](Case& c) { c.features &= ~RF_F_CAUSAL, seqs(c, 128, 192), bool_mask(c, Pattern::prefix_half), c.hide_nan = true; });
+    add("mask-hides-whole-blocks-additive",
+        [](Case& c) { c.features &= ~RF_F_CAUSAL, seqs(c, 128, 192), add_mask(c, c.type, Pattern::prefix_half), c.hide_nan = true; });
     add("mask-one-key", [](Case& c) { bool_mask(c, Pattern::one_key); });
     add("mask-of-holes", [](Case& c) { bool_mask(c, Pattern::holes); });
     add("mask-of-holes-additive", [](Case& c) { add_mask(c, c.type, Pattern::holes); });

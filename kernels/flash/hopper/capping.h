@@ -15,14 +15,14 @@ public:
     template <bool Exponents> RF_DEVICE void prepare(float scale, float cap) {
         to_y_ = device::uniform_float(scale / cap * (2 / kLimit));
         if constexpr (!Exponents) return;
-        even_ = Even(scale / cap, cap * device::kLog2E).held();
+        even_ = Polynomial(scale / cap, cap * device::kLog2E).held();
         const float largest = kLimit / (scale / cap);
         square_limit_ = device::uniform(static_cast<int>(device::as_bits(largest * largest)));
     }
 
     // Products to scores in units of the cap. Each by itself: a neighbour may lie past the sequence's end, and be anything.
     RF_DEVICE void cap(float (&scores)[Scores]) const {
-        const Even even(kLimit / 2);
+        const Polynomial even(kLimit / 2);
         bool far = false;
 #pragma unroll
         for (int i = 0; i < Scores; ++i) scores[i] *= to_y_, far |= !(__builtin_fabsf(scores[i]) < 2);
@@ -40,7 +40,7 @@ public:
     // Products to exponents of 2 of capped scores, less base[r] in the lane's row r: use(i, x, y) gets those of scores i and i + 1. False: some are
     // wrong, too large for the polynomial.
     template <class Use> RF_DEVICE bool exponents(const float (&products)[Scores], const float (&base)[2], Use use) const {
-        const Even even = even_;
+        const Polynomial even = even_;
         int largest[2] = {};  // square, by its bits: what is infinite or NaN is beyond all
 #pragma unroll
         for (int i = 0; i < Scores; i += 2) {
@@ -55,12 +55,12 @@ private:
     // tanh(x) = x * even(x * x) for |x| below kLimit, with an error of 3e-7 of the value: minimax, of the relative error. With a unit and a factor,
     // z * even(z * z) = factor * tanh(unit * z).
     static constexpr float kLimit = 0.4375f;
-    struct Even {
+    struct Polynomial {
         static constexpr int kTerms = 4;
         float c[kTerms];
 
-        Even() = default;
-        RF_DEVICE explicit Even(float unit, float factor = 1) {
+        Polynomial() = default;
+        RF_DEVICE explicit Polynomial(float unit, float factor = 1) {
             constexpr float kOfSquares[] = {0.999999803f, -0.333300404f, 0.132460323f, -0.0464197686f};
             float of_term = factor * unit;
 #pragma unroll
@@ -73,8 +73,8 @@ private:
             return p;
         }
         // The same in all lanes, in uniform registers (scoring.h).
-        RF_DEVICE Even held() const {
-            Even held;
+        RF_DEVICE Polynomial held() const {
+            Polynomial held;
 #pragma unroll
             for (int i = 0; i < kTerms; ++i) held.c[i] = device::uniform_float(c[i]);
             return held;
@@ -82,7 +82,7 @@ private:
     };
 
     float to_y_ = 0;        // for cap(): products to x * 2 / kLimit, whose magnitude is 2 at the limit
-    Even even_;             // for exponents(): from products, times log2(e) and the cap
+    Polynomial even_;       // for exponents(): from products, times log2(e) and the cap
     int square_limit_ = 0;  // for exponents(): bits of what a product's square has to stay below
 };
 

@@ -60,7 +60,7 @@ private:
         if (row < row_end) blocks = work.reach.of_any(row, row_end - 1).blocks_of(Tile::kKeys), sure = work.reach.of_all(row, row_end - 1);
         const bool empty = blocks.first >= blocks.end;
         if (empty) blocks = {work.block_end, work.block_end};
-        edges_ = !empty && (blocks.first * Tile::kKeys < sure.first || blocks.end * Tile::kKeys > sure.end);
+        excludes_ = !empty && (softmax_.excludes() || blocks.first * Tile::kKeys < sure.first || blocks.end * Tile::kKeys > sure.end);
         row_ = row + warp_ * 16, release_ = shared_.nobodys();
 #pragma unroll
         for (int i = 0; i < kOuts; ++i) out_[i] = 0;
@@ -147,20 +147,27 @@ private:
             finish_in_turn(work, block);
     }
     RF_DEVICE void finish_in_turn(const Work& work, int block) {
-        const Left left = softmax_.in_turn(scores_, probabilities_, work, row_, block);
-        await_values_multiplied();
+        const Left left = softmax_.in_turn(scores_, work, row_, block);
+        await_values_multiplied();  // they read the probabilities of the block before
         if (left == Left::shrink) rescale();
         softmax_.pack(scores_, probabilities_);
     }
+    // Scores stay as they are until the probabilities hold:
+    //
+    //   at once, usual: nothing is left, but what a settled block before owes      at once, unusual: what is owed, then settle()
+    //     settle() true: the peak follows, and the output owes a factor              settle() false: again, in turn
+    //   in turn: the factor of a peak that follows, times what is owed
     RF_DEVICE void finish_at_once(const Work& work, int block) {
 #pragma unroll 1
         for (;;) {
             std::uint32_t next[kScores / 2];
             Left left;
-            if (softmax_.even(block))
+            if (softmax_.goes_at_once(block)) {
                 left = softmax_.at_once(scores_, next, block);
-            else
-                left = softmax_.in_turn(scores_, next, work, row_, block);
+            } else {
+                left = softmax_.in_turn(scores_, work, row_, block);
+                softmax_.pack(scores_, next);
+            }
             await_values_multiplied();
 #pragma unroll
             for (int i = 0; i < kScores / 2; ++i) matrix::replace(probabilities_[i], next[i]);
@@ -224,7 +231,7 @@ private:
             if (leads()) device::await_boxes_read();  // the last tile's output is still read from where this one's goes
             device::group_barrier(group_);
         }
-        if (softmax_.lost() || ((edges_ || softmax_.large()) && device::any_in_wave(!finite())))
+        if (softmax_.lost() || ((excludes_ || softmax_.large()) && device::any_in_wave(!finite())))
             write_carefully(work);
         else
             write(work);
@@ -284,13 +291,13 @@ private:
             for (int d = 0; d < Tile::kDim / 32; ++d) {
                 device::Words words{packed(8 * d + r, factor[r]), packed(8 * d + 2 + r, factor[r]), packed(8 * d + 4 + r, factor[r]),
                                     packed(8 * d + 6 + r, factor[r])};
-                turn(words);
+                transpose(words);
                 if (row < work.rows && d * 4 + lane_ % 4 < chunks) device::store_words(to + (d * 4 + lane_ % 4) * 16, words);
             }
         }
     }
     // Word i of lane c, of four lanes, becomes word c of lane i.
-    RF_DEVICE void turn(device::Words& words) const {
+    RF_DEVICE void transpose(device::Words& words) const {
         const bool odd = lane_ % 2 != 0, high = lane_ / 2 % 2 != 0;
         std::uint32_t* w = words.w;
         const std::uint32_t a = other(odd ? w[0] : w[1], 1), b = other(odd ? w[2] : w[3], 1);
@@ -350,7 +357,7 @@ private:
     device::Barrier release_;  // of the stage whose values are multiplied now
     int row_ = 0;              // this warp's first
     int all_is_there_ = 0;
-    bool edges_ = false;
+    bool excludes_ = false;  // a key of a block that some row attends to
     float scores_[kScores], out_[kOuts];
     std::uint32_t probabilities_[kScores / 2];
 };

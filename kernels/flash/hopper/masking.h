@@ -101,6 +101,7 @@ private:
         return shared_.mask(group(), stage) + warp_ % 4 * kWarpRows * (boolean() ? kBoxBytes / 2 : kBoxBytes);
     }
     RF_DEVICE device::SharedAt held() const { return rows(block_.stage); }
+    static_assert(kMaskBlocks == 2, "the next block's stage is the other one");
     RF_DEVICE device::SharedAt next() const { return rows(block_.stage ^ 1); }
     // Where an element lies: rows of 64 elements of one or two bytes or of 32 floats, in boxes as the copy engine writes them.
     template <class X> RF_DEVICE device::SharedAt at(int row, int column) const {
@@ -167,7 +168,7 @@ private:
     RF_DEVICE static void store(device::SharedAt to, std::uint8_t x) { device::store_shared_byte(to, x); }
 
     // Whether this warp's part of the block lets all keys pass or adds zeros alone, as most blocks of padding, windows and documents do. Where it was
-    // asked in vain so often in a row, the answer is no for the rest of the tile: asking costs 5 % of a block.
+    // asked in vain so often in a row, the answer is no for the rest of the tile: asking has its price (README.md).
     static constexpr int kAsks = 4;
     RF_DEVICE bool changes_nothing() {
         if (asks_ == 0) return false;

@@ -64,7 +64,7 @@ template <class Tile> RF_DEVICE void bring_queries(const MappedCall& call, const
 #pragma unroll 1
             for (int box = 0; box < Tile::kBoxes; ++box)
                 device::copy_box_in(shared.query(group) + box * kGroupRows * kBoxBytes, call.q, shared.query_full(group), box * 64,
-                                    work.q_first + work.row0 + group * kGroupRows, work.head, work.q_batch);
+                                    work.q_first + min(work.row0, work.rows) + group * kGroupRows, work.head, work.q_batch);
         }
         if (Tile::kMasked && call.call.cut.boxed_mask) bring_masks(call, shared, work, masks);
     }

@@ -1,6 +1,7 @@
 // From products to scores where more than a positive scale and bounds on keys is asked for: softcap, ALiBi, masks. The portable kernels take each
-// element through all features (GeneralScore); here a kernel has one feature, and takes each element to an exponent of 2 (exponents()), or where that
-// is not good enough all elements through the feature (score()), so that none branches. The rules are those of flash/score.h.
+// element through all features (GeneralScore); here a kernel has one feature (one has them all), and takes each element to an exponent of 2
+// (exponents()), or where that is not good enough all elements through the feature (score()), so that none branches. The rules are those of
+// flash/score.h.
 //
 // What is the same for all elements stays out of them: a score in registers counts unit() of the rule's, which the exponential's scale takes in, and
 // less than the rule's by bias(r) in a lane's row r, which the maximum takes in.
@@ -30,6 +31,7 @@ public:
         product_log2_ = device::uniform_float(call.call.attention.scale * device::kLog2E);
     }
 
+    RF_DEVICE bool excludes() const { return masked(); }
     RF_DEVICE float unit() const { return folded() && !(masked() && mask_.adds()) ? step() : 1.0f; }
     RF_DEVICE float bias(int r) const { return sloped() ? bias_[r] : 0.0f; }
 
@@ -38,7 +40,7 @@ public:
         if (sloped()) begin_slope(work, row);
         if (masked()) mask_.begin(work, row, key0);
     }
-    // Before the block from key0; after it comes that from next_key0, or none (-1). [whole warp, after what depends on all of the last block's
+    // Before the block from key0; after it comes that from next_key0, or none (below 0). [whole warp, after what depends on all of the last block's
     // scores]
     RF_DEVICE void turn(const Work& work, int row, int key0, int next_key0) {
         if (!masked()) return;
@@ -52,7 +54,7 @@ public:
     }
 
     // How far exponents() takes blocks from `block` on, of those before `end`.
-    RF_DEVICE int even_until(int block, int end) {
+    RF_DEVICE int at_once_until(int block, int end) {
         if (!sloped()) return end;
         const bool left = block * Tile::kKeys <= left_last_, right = block * Tile::kKeys >= right_first_;
         rise_ = left ? slope_ : -slope_;
@@ -118,7 +120,7 @@ public:
 
 private:
     static constexpr bool kAll = F == Features::all, kRamped = F == Features::alibi;
-    static_assert(kRamped == Tile::kRamped, "a tile for the feature");
+    static_assert(kRamped == Tile::kRamped && (kAll || F == Features::mask) == Tile::kMasked, "a tile has the shared memory of its kernel's feature");
     // A cap beyond kMostUnit changes no score that is not near it.
     RF_DEVICE bool capped() const {
         return F == Features::softcap || (kAll && call_.call.attention.softcap > 0 && call_.call.attention.softcap <= kMostUnit);

@@ -30,11 +30,13 @@ public:
     // sure: keys that all of the group's rows attend to.
     RF_DEVICE void begin(const Work& work, int first_row, int first_block, const Keys& sure, bool any) {
         sure_ = sure;
-        extreme_ = large_ = lost_ = owes_ = false, even_until_ = 0, failures_ = 0;
+        extreme_ = large_ = lost_ = owes_ = false, at_once_until_ = 0, failures_ = 0;
 #pragma unroll
         for (int r = 0; r < 2; ++r) peak_[r] = -device::kInfinity, sum_[r] = 0;
         if (kScored && any) scoring_.begin(work, first_row, first_block * Tile::kKeys);
     }
+    // Whether keys may be excluded one by one, within the bounds.
+    RF_DEVICE bool excludes() const { return kScored && scoring_.excludes(); }
     // first_row: of the warp. Before a block's scores. next: the block after it, or -1.
     RF_DEVICE void turn(const Work& work, int first_row, int block, int next) {
         if (kScored) scoring_.turn(work, first_row, block * Tile::kKeys, next * Tile::kKeys);
@@ -44,7 +46,7 @@ public:
         if (kScored) scoring_.pass();
     }
     // Whether a block may go at once.
-    RF_DEVICE bool even(int block) const { return kAtOnce && block < even_until_; }
+    RF_DEVICE bool goes_at_once(int block) const { return kAtOnce && block < at_once_until_; }
     // What is left to do once the products of the blocks before are awaited. shrink: the output of this warp's rows by factor(r). settle: settle().
     enum class Left { nothing, shrink, settle };
     RF_DEVICE Left at_once(const Scores& scores, Probabilities& probabilities, int block) {
@@ -63,7 +65,7 @@ public:
     // products are in it. False: the block has to go in turn, and will.
     RF_DEVICE bool settle(int block) {
         if (device::any_in_wave(!right_ || !(block_sum_[0] + block_sum_[1] <= kHolds))) {
-            ++failures_, even_until_ = 0;
+            ++failures_, at_once_until_ = 0;
             return false;
         }
         float largest[2];
@@ -77,11 +79,11 @@ public:
         plan(block + 1);
         return true;
     }
-    // Whether the output of the blocks before the last one has to shrink by factor(r): asked once a block.
+    // Whether the output has to shrink by factor(r) as soon as the products of the block that was settled are in it.
     RF_DEVICE bool owes() const { return owes_; }
     RF_DEVICE void pay() { owes_ = false; }
-    // All scores, then their maximum, then the probabilities.
-    RF_DEVICE Left in_turn(Scores& scores, Probabilities& probabilities, const Work& work, int first_row, int block) {
+    // All scores, then their maximum, then the probabilities, in place: pack() rounds them.
+    RF_DEVICE Left in_turn(Scores& scores, const Work& work, int first_row, int block) {
         // Fresh: rare as this is, the compiler would prepare it for each block.
         const int key0 = device::fresh(block) * Tile::kKeys, row = device::fresh(first_row) + device::fresh(device::lane_index()) / 4;
         if constexpr (kScored) scoring_.score(scores, work, first_row, key0);
@@ -108,7 +110,6 @@ public:
         else
             exponentiate<false>(scores);
         plan(block + 1);
-        if constexpr (kAtOnce) pack(scores, probabilities);
         return lags || owes_ ? Left::shrink : Left::nothing;
     }
     RF_DEVICE static void pack(const Scores& scores, Probabilities& probabilities) {
@@ -140,7 +141,7 @@ private:
     // One lane's sum over a block, in units of the peak's probability. Up to kHolds all is right, since no probability is larger; beyond kGrows the
     // peak follows.
     static constexpr float kGrows = static_cast<float>(std::uint64_t{1} << kLagBits), kHolds = T::kBf16 ? 0x1p90f : 0x1p11f;
-    // In tiles in which that was not enough so often, all blocks go in turn.
+    // Where that was not enough so often in a tile, all of this warp's blocks go in turn.
     static constexpr int kFailures = 4;
 
     // What one of a score counts.
@@ -148,11 +149,11 @@ private:
 
     // How far blocks go at once, from `block` on: while all rows attend to all keys, have a maximum, and ALiBi falls to one side.
     RF_DEVICE void plan(int block) {
-        even_until_ = 0;
+        at_once_until_ = 0;
         if (!kAtOnce || extreme_ || failures_ >= kFailures || block * Tile::kKeys < sure_.first) return;
         // A row without keys so far has no maximum yet.
         if (device::any_in_wave(peak_[0] == -device::kInfinity || peak_[1] == -device::kInfinity)) return;
-        even_until_ = device::uniform(scoring_.even_until(block, sure_.end / Tile::kKeys));
+        at_once_until_ = device::uniform(scoring_.at_once_until(block, sure_.end / Tile::kKeys));
     }
     template <bool DifferenceFirst> RF_DEVICE void exponentiate(Scores& scores) {
 #pragma unroll
@@ -172,7 +173,7 @@ private:
     RF_DEVICE void exclude(Scores& scores, const Work& work, int row, int key0) const {
 #pragma unroll
         for (int r = 0; r < 2; ++r) {
-            const int own = row + r * 8, column0 = key0 + device::fresh(device::lane_index()) % 4 * 2;
+            const int own = min(row + r * 8, work.rows - 1), column0 = key0 + device::fresh(device::lane_index()) % 4 * 2;
             const int first = own + work.reach.first - column0, end = min(own + work.reach.end, work.reach.length) - column0;
             if (key0 + Tile::kKeys > sure_.end) {
 #pragma unroll
@@ -200,8 +201,8 @@ private:
         }
         // Beyond, a peak in units of log2 would have too few digits left, or none: the difference comes first. Plain kernels have no code for that,
         // and no need of it until a score's own last digit is that large.
-        constexpr float kModest = kScored ? 4096 : 1 << 20;
-        const auto extreme = [this](float peak) { return __builtin_fabsf(peak) * unit() > kModest && peak != -device::kInfinity; };
+        constexpr float kModest = kScored ? 4096 : kFar;
+        const auto extreme = [this](float peak) { return __builtin_fabsf(peak) * log2_unit_ > kModest && peak != -device::kInfinity; };
         extreme_ = device::any_in_wave(extreme(peak_[0]) || extreme(peak_[1]));
         if constexpr (!kScored) lost_ = lost_ || extreme_;
     }
@@ -210,7 +211,7 @@ private:
     const float log2_unit_;
     Keys sure_;
     bool extreme_, right_, large_, lost_, owes_;
-    int even_until_, failures_;
+    int at_once_until_, failures_;
     float block_sum_[2];
     float peak_[2], sum_[2], factor_[2];  // peak: it may lag; sum: this lane's part
 };

@@ -7,9 +7,9 @@
 //   consumers:   S0 = Q K0 | S1 = Q K1, O += P0 V0 | S2 = Q K2, O += P1 V1 | ... | O += Pn Vn
 //                  P0 = exp2(S0)      P1 = exp2(S1), while P0 V0 runs
 //
-// This file has every constant, for device and host alike; work.h the order of tiles, produce.h and consume.h the two sides, softmax.h what makes P
-// of S, scoring.h and masking.h softcap, ALiBi and masks, careful.h rows whose values are not finite behind an exclusion. What these kernels do not
-// take (takes() in hopper.cpp) goes to the portable ones (kernels/flash/prefill.h).
+// This file has every size of tiles, of memory and of registers, for device and host alike; work.h the order of tiles, produce.h and consume.h the
+// two sides, softmax.h what makes P of S, scoring.h, capping.h and masking.h ALiBi, softcap and masks, careful.h rows whose values are not finite
+// behind an exclusion. What these kernels do not take (takes() in hopper.cpp) goes to the portable ones (kernels/flash/prefill.h).
 #ifndef ROCFORGE_KERNELS_FLASH_HOPPER_TILE_H
 #define ROCFORGE_KERNELS_FLASH_HOPPER_TILE_H
 
@@ -20,14 +20,14 @@ namespace rocforge::kernels::flash::hopper {
 constexpr int kGroupRows = 64;    // of one consumer: what wgmma multiplies at once
 constexpr int kBoxBytes = 128;    // a row of one box: 64 columns of 16 bits
 constexpr int kSwizzledRows = 8;  // a box in shared memory begins at a multiple of
-constexpr int kSlots = 2;         // tiles that are known ahead
+constexpr int kSlots = 2;         // tiles that are known: the one in work and the next
 constexpr int kSlotBytes = 80;    // of a tile's Work
 constexpr int kUnitRegisters = 65536;
 constexpr int kWarpRows = 16;   // of a consumer's warp
 constexpr int kMaskBlocks = 2;  // of a mask in shared memory, for each consumer
 
-// What a kernel can do to scores but excluding keys: nothing, one thing, or all that is asked for. One kernel for all took 1.3 times as long as the
-// plain one before it did anything (README.md).
+// What a kernel can do to scores besides bounds on keys: nothing, one thing, or all that is asked for. One kernel for all took 1.3 times as long as
+// the plain one before it did anything (README.md).
 enum class Features { none, softcap, alibi, mask, all };  // mask: of 8 or 16 bits
 // Of a scale or softcap: what is divided by less, or multiplied by more, might leave float32.
 constexpr float kLeastUnit = 1e-6f, kMostUnit = 1e30f;
