@@ -13,24 +13,24 @@ template <int Scores> class Capping {
 public:
     // For products that count `scale`, and a cap. Exponents: whether exponents() is used, which wants both within hopper/tile.h's limits.
     template <bool Exponents> RF_DEVICE void prepare(float scale, float cap) {
-        to_y_ = device::uniform_float(scale / cap * (2 / kLimit));
+        steepness_ = device::uniform_float(scale / cap);
         if constexpr (!Exponents) return;
-        even_ = Polynomial(scale / cap, cap * device::kLog2E).held();
-        const float largest = kLimit / (scale / cap);
+        even_ = Short(steepness_, cap * device::kLog2E).held();
+        const float largest = Short::kLimit / steepness_;
         square_limit_ = device::uniform(static_cast<int>(device::as_bits(largest * largest)));
     }
 
     // Products to scores in units of the cap. Each by itself: a neighbour may lie past the sequence's end, and be anything.
     RF_DEVICE void cap(float (&scores)[Scores]) const {
-        const Polynomial even(kLimit / 2);
+        const Long even;
         bool far = false;
 #pragma unroll
-        for (int i = 0; i < Scores; ++i) scores[i] *= to_y_, far |= !(__builtin_fabsf(scores[i]) < 2);
+        for (int i = 0; i < Scores; ++i) scores[i] *= steepness_, far |= !(__builtin_fabsf(scores[i]) < Long::kLimit);
         if (device::any_in_wave(far)) {
 #pragma unroll
             for (int i = 0; i < Scores; ++i) {
-                const float y = scores[i], near = y * even(y * y);
-                scores[i] = __builtin_fabsf(y) < 2 ? near : device::tanh(y * (kLimit / 2));
+                const float x = scores[i], near = x * even(x * x);
+                scores[i] = __builtin_fabsf(x) < Long::kLimit ? near : device::tanh(x);
             }
             return;
         }
@@ -40,7 +40,7 @@ public:
     // Products to exponents of 2 of capped scores, less base[r] in the lane's row r: use(i, x, y) gets those of scores i and i + 1. False: some are
     // wrong, too large for the polynomial.
     template <class Use> RF_DEVICE bool exponents(const float (&products)[Scores], const float (&base)[2], Use use) const {
-        const Polynomial even = even_;
+        const Short even = even_;
         int largest[2] = {};  // square, by its bits: what is infinite or NaN is beyond all
 #pragma unroll
         for (int i = 0; i < Scores; i += 2) {
@@ -52,37 +52,38 @@ public:
     }
 
 private:
-    // tanh(x) = x * even(x * x) for |x| below kLimit, with an error of 3e-7 of the value: minimax, of the relative error. With a unit and a factor,
+    // tanh(x) = x * even(x * x) for |x| below kLimit, minimax of the relative error, which in float32 is 4e-7 at most. With a unit and a factor,
     // z * even(z * z) = factor * tanh(unit * z).
-    static constexpr float kLimit = 0.4375f;
-    struct Polynomial {
-        static constexpr int kTerms = 4;
-        float c[kTerms];
+    template <int Terms> struct Polynomial {
+        static constexpr float kLimit = Terms == 4 ? 0.4375f : 0.9375f;
+        float c[Terms];
 
-        Polynomial() = default;
-        RF_DEVICE explicit Polynomial(float unit, float factor = 1) {
-            constexpr float kOfSquares[] = {0.999999803f, -0.333300404f, 0.132460323f, -0.0464197686f};
+        RF_DEVICE explicit Polynomial(float unit = 1, float factor = 1) {
+            constexpr float kFour[] = {0.999999803f, -0.333300404f, 0.132460323f, -0.0464197686f};
+            constexpr float kSix[] = {0.999999696f, -0.333308043f, 0.132986781f, -0.0521870849f, 0.0175335217f, -0.00343955987f};
             float of_term = factor * unit;
 #pragma unroll
-            for (int i = 0; i < kTerms; ++i, of_term *= unit * unit) c[i] = kOfSquares[i] * of_term;
+            for (int i = 0; i < Terms; ++i, of_term *= unit * unit) c[i] = (Terms == 4 ? kFour[i % 4] : kSix[i]) * of_term;
         }
         RF_DEVICE float operator()(float square) const {
-            float p = c[kTerms - 1];
+            float p = c[Terms - 1];
 #pragma unroll
-            for (int i = kTerms - 2; i >= 0; --i) p = __builtin_fmaf(p, square, c[i]);
+            for (int i = Terms - 2; i >= 0; --i) p = __builtin_fmaf(p, square, c[i]);
             return p;
         }
         // The same in all lanes, in uniform registers (scoring.h).
         RF_DEVICE Polynomial held() const {
             Polynomial held;
 #pragma unroll
-            for (int i = 0; i < kTerms; ++i) held.c[i] = device::uniform_float(c[i]);
+            for (int i = 0; i < Terms; ++i) held.c[i] = device::uniform_float(c[i]);
             return held;
         }
     };
+    using Short = Polynomial<4>;  // each term more costs 4 % of a block
+    using Long = Polynomial<6>;   // where a block goes in turn, since the short one was not enough
 
-    float to_y_ = 0;        // for cap(): products to x * 2 / kLimit, whose magnitude is 2 at the limit
-    Polynomial even_;       // for exponents(): from products, times log2(e) and the cap
+    float steepness_ = 0;   // of tanh at 0, as a function of products
+    Short even_;            // for exponents(): from products, times log2(e) and the cap
     int square_limit_ = 0;  // for exponents(): bits of what a product's square has to stay below
 };
 

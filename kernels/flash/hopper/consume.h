@@ -69,12 +69,12 @@ private:
         softmax_.begin(work, row_, blocks.first, sure, !empty);
         pass(blocks.first - work.block_begin);
         if (!empty) {
-            begin(blocks.first);
+            begin(work, blocks);
 #pragma unroll 1
             for (int block = blocks.first;; ++block) {
-                finish_scores(work, block, blocks.end);
+                finish_scores(work, block);
                 if (block + 1 == blocks.end) break;
-                step(block + 1);
+                step(work, block + 1, blocks.end);
             }
             arrive(shared_.query_empty(group_));
             last(work, blocks.end - 1);
@@ -126,21 +126,21 @@ private:
     }
 
     // The first scores.
-    RF_DEVICE void begin(int block) {
+    RF_DEVICE void begin(const Work& work, const Keys& blocks) {
         shared_.keys_full(k_.stage).await(k_.phase);
         matrix::pin(scores_);
         matrix::open();
-        multiply_qk(block);
+        multiply_qk(blocks.first);
+        softmax_.turn(work, row_, blocks.first, blocks.end);
         matrix::await<0>();
         matrix::pin(scores_);
         release_keys();
     }
     // Scores of a block to what multiplies its values, while those of the last block are multiplied.
-    RF_DEVICE void finish_scores(const Work& work, int block, int end) {
+    RF_DEVICE void finish_scores(const Work& work, int block) {
         // Asked early: the answers take a while.
         all_is_there_ =
             static_cast<int>(shared_.keys_full(k_.stage).ended(k_.phase)) & static_cast<int>(shared_.values_full(v_.stage).ended(v_.phase));
-        softmax_.turn(work, row_, block, block + 1 == end ? -1 : block + 1);
         if constexpr (Softmax<T, Tile, F>::kAtOnce)
             finish_at_once(work, block);
         else
@@ -162,7 +162,11 @@ private:
         for (;;) {
             std::uint32_t next[kScores / 2];
             Left left;
-            if (softmax_.goes_at_once(block)) {
+            if (softmax_.excludes_all()) {
+                left = Left::nothing;
+#pragma unroll
+                for (int i = 0; i < kScores / 2; ++i) next[i] = 0;
+            } else if (softmax_.goes_at_once(block)) {
                 left = softmax_.at_once(scores_, next, block);
             } else {
                 left = softmax_.in_turn(scores_, work, row_, block);
@@ -183,7 +187,7 @@ private:
         release_ = shared_.nobodys();
     }
     // The next scores, and after them the values of this block: these are still multiplied at the end.
-    RF_DEVICE void step(int next) {
+    RF_DEVICE void step(const Work& work, int next, int end) {
         if (!all_is_there_) shared_.keys_full(k_.stage).await(k_.phase), shared_.values_full(v_.stage).await(v_.phase);
         pin();
         matrix::open();
@@ -192,6 +196,7 @@ private:
         multiply_pv();
         release_ = shared_.values_empty(v_.stage);
         v_.advance();
+        softmax_.turn(work, row_, next, end);  // while the scores are multiplied
         matrix::await<1>();
         matrix::pin(scores_);
         release_keys();

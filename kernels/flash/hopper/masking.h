@@ -30,7 +30,7 @@ public:
 
     // A tile, with the block of keys that comes first.
     RF_DEVICE void begin(const Work& work, int row, int key0) {
-        asks_ = kAsks;
+        looks_ = kLooks;
         ask(work, row, key0);
     }
     // Asks for the mask of the block of keys from key0, whose first row in this warp is `row`, while the last one's is still used. [whole warp, all
@@ -42,10 +42,16 @@ public:
     }
     // The mask of the block of keys from key0 that was asked for is now this one's. [whole warp, all of it done with the one before]
     RF_DEVICE void turn(const Work& work, int row, int key0) {
-        if (brought()) return pass();
-        block_.advance();
-        if (!Floats || operand().type != Type::f32) await_copies(work, row, key0);
+        if (brought()) {
+            pass();
+        } else {
+            block_.advance();
+            if (!Floats || operand().type != Type::f32) await_copies(work, row, key0);
+        }
+        look();
     }
+    // Whether none of this warp's rows may attend to a key of this block; where it was not looked at: false.
+    RF_DEVICE bool excludes_all() const { return changes_ == Changes::all; }
     // As turn(), for a block that the group has no use for.
     RF_DEVICE void pass() {
         if (!brought()) return;
@@ -75,7 +81,7 @@ public:
     // Exponents of 2 of all scores of this block, products of which count `scale` (in logarithms to base 2), less base[r] in the lane's row r: use(i,
     // x, y) gets those of scores i and i + 1. Only 8 or 16 bits.
     template <class Use> RF_DEVICE void exponents(const Scores& products, float scale, const float (&base)[2], Use use) {
-        if (changes_nothing()) {
+        if (changes_ == Changes::none) {
 #pragma unroll
             for (int i = 0; i < kScores; i += 2) {
                 const float less = -base[i / 2 % 2];
@@ -91,6 +97,9 @@ public:
     }
 
 private:
+    // What the mask does to this warp's part of the block, as far as that is known. Padding, windows and documents make most blocks alike.
+    enum class Changes { none, some, all };
+
     RF_DEVICE const Operand& operand() const { return call_.call.attention.mask; }
     RF_DEVICE bool boolean() const { return operand().type == Type::boolean; }
 
@@ -167,35 +176,36 @@ private:
     RF_DEVICE static void store(device::SharedAt to, std::uint16_t x) { device::store_shared_half(to, x); }
     RF_DEVICE static void store(device::SharedAt to, std::uint8_t x) { device::store_shared_byte(to, x); }
 
-    // Whether this warp's part of the block lets all keys pass or adds zeros alone, as most blocks of padding, windows and documents do. Where it was
-    // asked in vain so often in a row, the answer is no for the rest of the tile: asking has its price (README.md).
-    static constexpr int kAsks = 4;
-    RF_DEVICE bool changes_nothing() {
-        if (asks_ == 0) return false;
-        const bool nothing = is_neutral();
-        asks_ = nothing ? kAsks : asks_ - 1;
-        return nothing;
-    }
-    RF_DEVICE bool is_neutral() const {
-        const int lane = device::fresh(device::lane_index());
-        const device::SharedAt from = held() + lane * 16;
+    // How often in a row look() may find nothing, before it looks no more at the tile: looking has its price (README.md).
+    static constexpr int kLooks = 4;
+    // The first element says which of two questions to ask of all.
+    RF_DEVICE void look() {
+        changes_ = Changes::some;
+        if (Floats || looks_ == 0) return;
+        const std::uint32_t first = device::load_shared_word(held()), gone = operand().type == Type::bf16 ? 0xFF80FF80u : 0xFC00FC00u;
         if (boolean()) {
-            std::uint32_t gone = 0;  // bit 7 of bytes below which, or in which, there is a zero
-#pragma unroll
-            for (int i = 0; i < 2; ++i) {
-                const device::Words words = device::load_shared(from + i * 512);
-#pragma unroll
-                for (int j = 0; j < 4; ++j) gone |= (words.w[j] - 0x01010101u) & ~words.w[j];
-            }
-            return !device::any_in_wave((gone & 0x80808080u) != 0);
+            if ((first & 0xFF) == 0)
+                look<2, Changes::all>([](std::uint32_t w) { return w; });
+            else
+                look<2, Changes::none>([](std::uint32_t w) { return (w - 0x01010101u) & ~w & 0x80808080u; });  // has a byte of zero
+        } else if ((first & 0x7FFF7FFFu) == 0) {
+            look<4, Changes::none>([](std::uint32_t w) { return w & 0x7FFF7FFFu; });
+        } else if (first == gone) {
+            look<4, Changes::all>([gone](std::uint32_t w) { return w ^ gone; });
         }
-        std::uint32_t bits = 0;
+        looks_ = changes_ == Changes::some ? looks_ - 1 : kLooks;
+    }
+    // The answer, if no word of this warp's rows, of Parts times 512 bytes, speaks against it.
+    template <int Parts, Changes Answer, class Against> RF_DEVICE void look(Against against) {
+        const device::SharedAt from = held() + device::fresh(device::lane_index()) * 16;
+        std::uint32_t objections = 0;
 #pragma unroll
-        for (int i = 0; i < 4; ++i) {
+        for (int i = 0; i < Parts; ++i) {
             const device::Words words = device::load_shared(from + i * 512);
-            bits |= words.w[0] | words.w[1] | words.w[2] | words.w[3];
+#pragma unroll
+            for (int j = 0; j < 4; ++j) objections |= against(words.w[j]);
         }
-        return !device::any_in_wave((bits & 0x7FFF7FFFu) != 0);
+        if (!device::any_in_wave(objections != 0)) changes_ = Answer;
     }
     RF_DEVICE void exclude(Scores& scores) const {
         const device::SharedAt from = flags();
@@ -305,7 +315,8 @@ private:
     int warp_;
     Cursor<kMaskBlocks> block_{kMaskBlocks - 1, 1};  // this block's mask: at first that before the first one
     device::Barrier release_;                        // of what held it before
-    int asks_ = kAsks;                               // for changes_nothing()
+    Changes changes_ = Changes::some;
+    int looks_ = kLooks;
 };
 
 #endif

@@ -32,6 +32,8 @@ public:
     }
 
     RF_DEVICE bool excludes() const { return masked(); }
+    // All keys of the block whose turn it is.
+    RF_DEVICE bool excludes_all() const { return F == Features::mask && mask_.excludes_all(); }
     RF_DEVICE float unit() const { return folded() && !(masked() && mask_.adds()) ? step() : 1.0f; }
     RF_DEVICE float bias(int r) const { return sloped() ? bias_[r] : 0.0f; }
 
@@ -40,12 +42,11 @@ public:
         if (sloped()) begin_slope(work, row);
         if (masked()) mask_.begin(work, row, key0);
     }
-    // Before the block from key0; after it comes that from next_key0, or none (below 0). [whole warp, after what depends on all of the last block's
-    // scores]
-    RF_DEVICE void turn(const Work& work, int row, int key0, int next_key0) {
+    // Before the block from key0, of those that begin before `end`. [whole warp, after what depends on all of the last block's scores]
+    RF_DEVICE void turn(const Work& work, int row, int key0, int end) {
         if (!masked()) return;
         mask_.turn(work, row, key0);
-        if (next_key0 >= 0) mask_.ask(work, row, next_key0);
+        if (key0 + Tile::kKeys < end) mask_.ask(work, row, key0 + Tile::kKeys);
     }
 
     // A block that passes by.

@@ -37,14 +37,16 @@ public:
     }
     // Whether keys may be excluded one by one, within the bounds.
     RF_DEVICE bool excludes() const { return kScored && scoring_.excludes(); }
-    // first_row: of the warp. Before a block's scores. next: the block after it, or -1.
-    RF_DEVICE void turn(const Work& work, int first_row, int block, int next) {
-        if (kScored) scoring_.turn(work, first_row, block * Tile::kKeys, next * Tile::kKeys);
+    // first_row: of the warp. While a block's scores are multiplied, of those before `end`.
+    RF_DEVICE void turn(const Work& work, int first_row, int block, int end) {
+        if (kScored) scoring_.turn(work, first_row, block * Tile::kKeys, end * Tile::kKeys);
     }
     // Instead, for a block that none of the group's rows attends to.
     RF_DEVICE void pass() {
         if (kScored) scoring_.pass();
     }
+    // Whether all keys of the block are excluded: then its probabilities are 0, and nothing else changes.
+    RF_DEVICE bool excludes_all() const { return kScored && scoring_.excludes_all(); }
     // Whether a block may go at once.
     RF_DEVICE bool goes_at_once(int block) const { return kAtOnce && block < at_once_until_; }
     // What is left to do once the products of the blocks before are awaited. shrink: the output of this warp's rows by factor(r). settle: settle().
