@@ -73,7 +73,7 @@ template <int Dim, int Rows, int Keys, int Stages, int ProducerRegisters, int Co
     static_assert(ProducerRegisters % 8 == 0 && ConsumerRegisters % 8 == 0, "registers move by eights");
 };
 
-// By use: hopper.cpp chooses, README.md has what each reached. Small: least is lost where tiles are few; medium and large: most is gained from each
+// By use: hopper.cpp chooses. Small: least is lost where tiles are few; medium and large: most is gained from each
 // key in shared memory. Masked ones have room for blocks of a mask, which are of 64 keys, ramped ones for ALiBi's operands.
 using Dim64Small = Tile<64, 256, 64, 4, 32, 112>;
 using Dim64Large = Tile<64, 192, 128, 2, 32, 160>;
