@@ -24,6 +24,9 @@ RF_DEVICE SharedAt aligned_shared_memory() {
 // As uniform(), of a float.
 RF_DEVICE float uniform_float(float x) { return as_float(static_cast<std::uint32_t>(uniform(static_cast<int>(as_bits(x))))); }
 
+// In one instruction.
+RF_DEVICE int largest_of(int a, int b, int c) { return __vimax3_s32(a, b, c); }
+
 // A barrier in 8 bytes of shared memory.
 struct Barrier {
     SharedAt at;

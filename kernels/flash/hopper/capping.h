@@ -45,7 +45,7 @@ public:
 #pragma unroll
         for (int i = 0; i < Scores; i += 2) {
             const float x = products[i], y = products[i + 1], xx = x * x, yy = y * y, less = -base[i / 2 % 2];
-            largest[i / 2 % 2] = __vimax3_s32(largest[i / 2 % 2], static_cast<int>(device::as_bits(xx)), static_cast<int>(device::as_bits(yy)));
+            largest[i / 2 % 2] = device::largest_of(largest[i / 2 % 2], static_cast<int>(device::as_bits(xx)), static_cast<int>(device::as_bits(yy)));
             use(i, __builtin_fmaf(x, even(xx), less), __builtin_fmaf(y, even(yy), less));
         }
         return max(largest[0], largest[1]) < square_limit_;

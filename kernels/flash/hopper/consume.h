@@ -34,7 +34,7 @@ public:
             shared_.query_full(group_).await(phase);
             attend(work);
             store(work);
-            __syncwarp();
+            device::wave_barrier();
             arrive(shared_.work_empty(slot.stage));
         }
         if (leads()) device::await_boxes_read();

@@ -91,7 +91,7 @@ Features features_of(const Attention& a) {
     return a.alibi ? Features::alibi : Features::mask;
 }
 
-// Pages that blocks of 64 keys do not divide: blocks of 80 are 1 to 4 % faster then.
+// Pages of other sizes than multiples of 64 keys: blocks of 80 are 1 to 4 % faster then.
 const Numbers& numbers_for(const Attention& a, const Machine& machine) {
     const int dim = widest(a) <= 64 ? 0 : widest(a) <= 128 ? 1 : 2;
     switch (features_of(a)) {

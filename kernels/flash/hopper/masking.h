@@ -37,7 +37,7 @@ public:
     // of it done with the one before]
     RF_DEVICE void ask(const Work& work, int row, int key0) const {
         if (brought() || (Floats && operand().type == Type::f32)) return;
-        __syncwarp();
+        device::wave_barrier();
         ask_copies(work, row, key0);
     }
     // The mask of the block of keys from key0 that was asked for is now this one's. [whole warp, all of it done with the one before]
@@ -55,7 +55,7 @@ public:
     // As turn(), for a block that the group has no use for.
     RF_DEVICE void pass() {
         if (!brought()) return;
-        __syncwarp();
+        device::wave_barrier();
         if (device::lane_index() == 0) release_.arrive();
         block_.advance();
         shared_.mask_full(group(), block_.stage).await(block_.phase);
@@ -151,12 +151,12 @@ private:
     RF_DEVICE void await_copies(const Work& work, int row, int key0) const {
         if (together() == 0) return boolean() ? copy<std::uint8_t, 64>(work, row, key0) : copy<std::uint16_t, 64>(work, row, key0);
         device::await_copies<0>();
-        __syncwarp();
+        device::wave_barrier();
     }
     // Element by element; a key past the end, which is excluded later, gets 0.
     template <class X, int Columns> RF_DEVICE void copy(const Work& work, int row, int key0) const {
         const int rows = min(kWarpRows, work.rows - row);
-        __syncwarp();
+        device::wave_barrier();
 #pragma unroll 1
         for (int column = device::lane_index(); column < Columns; column += device::kWaveSize) {
             const int key = key0 + column;
@@ -170,7 +170,7 @@ private:
                 store(at<X>(r, column), x);
             }
         }
-        __syncwarp();
+        device::wave_barrier();
     }
     RF_DEVICE static void store(device::SharedAt to, float x) { device::store_shared_float(to, x); }
     RF_DEVICE static void store(device::SharedAt to, std::uint16_t x) { device::store_shared_half(to, x); }
@@ -208,37 +208,24 @@ private:
         if (!device::any_in_wave(objections != 0)) changes_ = Answer;
     }
     RF_DEVICE void exclude(Scores& scores) const {
-        const device::SharedAt from = flags();
-#pragma unroll
-        for (int i = 0; i < kScores; i += 2) {
-            const std::uint32_t pair = two_flags(from, i);
-            if (!(pair & 0xFF)) scores[i] = -device::kInfinity;
-            if (!(pair & 0xFF00)) scores[i + 1] = -device::kInfinity;
-        }
+        each_pair_of_flags([&](int i, bool x_kept, bool y_kept) {
+            if (!x_kept) scores[i] = -device::kInfinity;
+            if (!y_kept) scores[i + 1] = -device::kInfinity;
+        });
     }
     template <class Use> RF_DEVICE void exponents_where(const Scores& products, float scale, const float (&base)[2], Use use) const {
-        const device::SharedAt from = flags();
-#pragma unroll
-        for (int i = 0; i < kScores; i += 2) {
-            const std::uint32_t pair = two_flags(from, i);
+        each_pair_of_flags([&](int i, bool x_kept, bool y_kept) {
             const float x = __builtin_fmaf(products[i], scale, -base[i / 2 % 2]), y = __builtin_fmaf(products[i + 1], scale, -base[i / 2 % 2]);
-            use(i, pair & 0xFF ? x : -device::kInfinity, pair & 0xFF00 ? y : -device::kInfinity);
-        }
+            use(i, x_kept ? x : -device::kInfinity, y_kept ? y : -device::kInfinity);
+        });
     }
     template <class X, class Use> RF_DEVICE void exponents_plus(const Scores& products, float scale, const float (&base)[2], Use use) const {
-        const device::SharedAt from = halves();
-#pragma unroll
-        for (int i = 0; i < kScores; i += 8) {
-            std::uint32_t words[4];
-            eight_halves(from, i, words);
-#pragma unroll
-            for (int j = 0; j < 8; j += 2) {
-                const float less = -base[j / 2 % 2];
-                const float a = __builtin_fmaf(X::widen(words[j / 2] & 0xFFFF), device::kLog2E, less);
-                const float b = __builtin_fmaf(X::widen(words[j / 2] >> 16), device::kLog2E, less);
-                use(i + j, __builtin_fmaf(products[i + j], scale, a), __builtin_fmaf(products[i + j + 1], scale, b));
-            }
-        }
+        each_pair_of_halves([&](int i, std::uint32_t pair) {
+            const float less = -base[i / 2 % 2];
+            const float a = __builtin_fmaf(X::widen(pair & 0xFFFF), device::kLog2E, less);
+            const float b = __builtin_fmaf(X::widen(pair >> 16), device::kLog2E, less);
+            use(i, __builtin_fmaf(products[i], scale, a), __builtin_fmaf(products[i + 1], scale, b));
+        });
     }
     // Where this lane finds the mask of its scores, computed for each block: kept for all, it would take a register an address.
     RF_DEVICE device::SharedAt flags() const {
@@ -249,22 +236,32 @@ private:
         const int lane = device::fresh(device::lane_index());
         return held() + (lane % 16 * kBoxBytes + (lane / 16 ^ lane % 8) * 16);
     }
-    // Two bytes, for scores i and i + 1; eight halves, from score i.
-    RF_DEVICE static std::uint32_t two_flags(device::SharedAt flags, int i) {
-        return device::load_shared_half(device::SharedAt{flags.address ^ static_cast<unsigned>(i / 8 * 16)} + (i / 2 % 2 * 512 + i / 4 % 2 * 8));
+    // use(i, x, y): of the flags for scores i and i + 1.
+    template <class Use> RF_DEVICE void each_pair_of_flags(Use use) const {
+        const device::SharedAt from = flags();
+#pragma unroll
+        for (int i = 0; i < kScores; i += 2) {
+            const device::SharedAt at = device::SharedAt{from.address ^ static_cast<unsigned>(i / 8 * 16)} + (i / 2 % 2 * 512 + i / 4 % 2 * 8);
+            const std::uint32_t pair = device::load_shared_half(at);
+            use(i, (pair & 0xFF) != 0, (pair & 0xFF00) != 0);
+        }
     }
-    RF_DEVICE static void eight_halves(device::SharedAt halves, int i, std::uint32_t (&words)[4]) {
-        device::load_matrices({halves.address ^ static_cast<unsigned>(i / 4 * 16)}, words);
-    }
-    template <class Add> RF_DEVICE void add_halves(Scores& scores, Add add) const {
+    // use(i, pair): the lower half is for score i, the upper one for i + 1.
+    template <class Use> RF_DEVICE void each_pair_of_halves(Use use) const {
         const device::SharedAt from = halves();
 #pragma unroll
         for (int i = 0; i < kScores; i += 8) {
             std::uint32_t words[4];
-            eight_halves(from, i, words);
+            device::load_matrices({from.address ^ static_cast<unsigned>(i / 4 * 16)}, words);
 #pragma unroll
-            for (int j = 0; j < 8; ++j) scores[i + j] = add(scores[i + j], words[j / 2] >> j % 2 * 16 & 0xFFFF);
+            for (int j = 0; j < 4; ++j) use(i + 2 * j, words[j]);
         }
+    }
+    template <class Add> RF_DEVICE void add_halves(Scores& scores, Add add) const {
+        each_pair_of_halves([&](int i, std::uint32_t pair) {
+            scores[i] = add(scores[i], pair & 0xFFFF);
+            scores[i + 1] = add(scores[i + 1], pair >> 16);
+        });
     }
     // Of which a block would take twice the shared memory: straight from device memory, two neighbouring keys at a time, or where they do not lie so,
     // half a block at a time.

@@ -85,7 +85,7 @@ template <class Tile> struct KeyBoxes {
     }
     RF_DEVICE void bring(device::SharedAt to, const platform::TensorMap& map, const device::Barrier& full, int head, int2 place) const {
         if (device::lane_index() == 0) full.expect(Tile::kStageBytes);
-        __syncwarp();
+        device::wave_barrier();
         if (!mine()) return;
 #pragma unroll 1
         for (int box = 0; box < Tile::kBoxes; ++box)
@@ -105,7 +105,7 @@ template <bool Values, class Tile> RF_DEVICE void bring_blocks(const MappedCall&
     for (;; slot.advance()) {
         shared.work_full(slot.stage).await(slot.phase);
         const Work work = shared.work(slot.stage);
-        __syncwarp();
+        device::wave_barrier();
         if (first) shared.work_empty(slot.stage).arrive();
         if (!work.exists) return;
         const int claim_at = max(work.block_begin, work.block_end - 2);

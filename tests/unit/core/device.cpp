@@ -1,5 +1,6 @@
 // The host API's way to a device's memory, clock and graphs, over tables that note their calls, fail when told to, or are broken.
 #include "support/fake_backend.hpp"
+#include "support/thrown.hpp"
 
 #include <rocforge/rocforge.hpp>
 
@@ -83,14 +84,6 @@ struct World {
 
 rf_device rocm() { return {.struct_size = sizeof(rf_device), .kind = RF_DEVICE_ROCM, .ordinal = 0}; }
 rf_device of_kind(std::int32_t kind) { return {.struct_size = sizeof(rf_device), .kind = kind, .ordinal = 0}; }
-
-rocforge::Exception thrown_by(const std::function<void()>& call) {
-    try {
-        call();
-    } catch (const rocforge::Exception& e) { return e; }
-    FAIL("nothing was thrown");
-    throw;
-}
 
 }  // namespace
 

@@ -36,11 +36,3 @@ rf_args args() {
     static std::vector<float> memory(1 << 16);
     return rocforge::args(memory.data(), memory.data(), memory.data(), memory.data());
 }
-
-rocforge::Exception thrown_by(const std::function<void()>& call) {
-    try {
-        call();
-    } catch (const rocforge::Exception& e) { return e; }
-    FAIL("nothing was thrown");
-    throw;
-}

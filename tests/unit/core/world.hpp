@@ -4,11 +4,11 @@
 #include <rocforge/rocforge.hpp>
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 
 #include "support/fake_backend.hpp"
+#include "support/thrown.hpp"
 
 inline constexpr fake::Behaviour kGood{.name = "good"}, kSmall{.name = "small", .most_dim = 64}, kAbsent{.name = "absent", .device_missing = true},
     kScratch{.name = "scratch", .workspace_bytes = 1000};
@@ -38,6 +38,3 @@ rf_device cpu();
 rf_problem problem(std::int64_t dim = 32, std::int64_t seq = 8);
 // Every tensor at one place.
 rf_args args();
-
-// What the call throws; the test fails where it throws nothing.
-rocforge::Exception thrown_by(const std::function<void()>& call);
